@@ -1,0 +1,88 @@
+"""Structured logs: one JSON object a line, fields only, never a user's words.
+
+Exceptions are logged by type and place. Their messages are left out: a database driver quotes the row that it
+refused, and an SDK the request that failed.
+"""
+
+import logging
+import sys
+import traceback
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+FRAMES = 12
+
+
+def describe_exception(_: Any, __: str, event: EventDict) -> EventDict:
+    """Replace `exc_info` by the chain of exception types and the innermost frames, without any message."""
+    given = event.pop("exc_info", None)
+    if not given:
+        return event
+    error = given if isinstance(given, BaseException) else given[1] if isinstance(given, tuple) else sys.exc_info()[1]
+    if error is None:
+        return event
+    frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
+    event["error_at"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    chain: list[str] = []
+    while error is not None and len(chain) < FRAMES:
+        chain.append(f"{type(error).__module__}.{type(error).__qualname__}")
+        error = error.__cause__ or error.__context__
+    event["error"] = chain
+    return event
+
+
+SHARED: tuple[Processor, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
+
+
+def configuration(*, level: str, readable: bool) -> dict[str, Any]:
+    """Django's LOGGING. `readable` is for a developer's terminal: colours, and exceptions in full."""
+    ending: list[Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if readable
+        else [describe_exception, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structured": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": list(SHARED),
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
+            },
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            # Django's own handler would print each line a second time.
+            "django": {"handlers": [], "level": level, "propagate": True},
+            # A line a request is django_structlog's work; these would repeat it with the query string.
+            "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+            "daphne": {"level": "WARNING"},
+            "asyncio": {"level": "WARNING"},
+            "httpx2": {"level": "WARNING"},
+            "axes": {"level": "WARNING"},
+        },
+    }
+
+
+def configure() -> None:
+    """Let structlog's loggers write through the standard library, so that there is one way out."""
+    structlog.configure(
+        processors=[
+            *SHARED,
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    logging.captureWarnings(True)

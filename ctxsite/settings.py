@@ -1,0 +1,307 @@
+"""Settings, and the only reader of the environment.
+
+Everything of ours begins with CHAT_ or MONITORING_ and is listed with its default in docs/configuration.md
+(a test compares the two). The names that Django, the SDK and hosting platforms already know keep theirs:
+DJANGO_SECRET_KEY, DJANGO_DEBUG, DJANGO_ALLOWED_HOSTS, DJANGO_CSRF_TRUSTED_ORIGINS, DATABASE_URL, HOST, PORT,
+ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL.
+"""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import environ
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+
+from ctxsite import logs
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+# --- where state lives -------------------------------------------------------------------------------------
+
+CHAT_VAR_DIR = Path(env.str("CHAT_VAR_DIR", default=str(BASE_DIR / "var")))
+CHAT_VAR_DIR.mkdir(parents=True, exist_ok=True)
+
+
+def _secret_key() -> str:
+    """DJANGO_SECRET_KEY, else the key that the first process of this checkout made and kept in var/.
+
+    O_EXCL lets one of several processes that start together make it; the others read what that one wrote.
+    """
+    if given := env.str("DJANGO_SECRET_KEY", default=""):
+        return given
+    path = CHAT_VAR_DIR / "secret_key"
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip() or get_random_secret_key()
+    with os.fdopen(handle, "w") as file:
+        file.write(key := get_random_secret_key())
+    return key
+
+
+# --- Django ------------------------------------------------------------------------------------------------
+
+DEBUG = env.bool("DJANGO_DEBUG", default=False)
+SECRET_KEY = _secret_key()
+
+SERVE_HOST = env.str("HOST", default="127.0.0.1")
+SERVE_PORT = env.int("PORT", default=8000)
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=list(LOOPBACK))
+CSRF_TRUSTED_ORIGINS = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", default=[])
+
+# A browser never sends a Secure cookie back over plain http, so on loopback nobody could sign in.
+CHAT_SECURE_COOKIES = env.bool(
+    "CHAT_SECURE_COOKIES", default=not DEBUG and not all(host in LOOPBACK for host in ALLOWED_HOSTS)
+)
+# Trust X-Forwarded-Proto and -For: only behind a proxy that sets both itself.
+CHAT_TRUST_PROXY = env.bool("CHAT_TRUST_PROXY", default=False)
+# Full origins (scheme, host, port) that may open a websocket.
+CHAT_ORIGINS = env.list(
+    "CHAT_ORIGINS",
+    default=[
+        *CSRF_TRUSTED_ORIGINS,
+        *(f"https://{host}" for host in ALLOWED_HOSTS if host not in (*LOOPBACK, "*")),
+        *(f"http://{host}:{SERVE_PORT}" for host in LOOPBACK),
+    ],
+)
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CHAT_SECURE_COOKIES
+SESSION_COOKIE_HTTPONLY = True
+SECURE_HSTS_SECONDS = 31_536_000 if CHAT_SECURE_COOKIES else 0
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if CHAT_TRUST_PROXY else None
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+
+INSTALLED_APPS = [
+    "chat",
+    "monitoring",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "axes",
+    "csp",
+    "django_htmx",
+    "django_structlog",
+    "heroicons",
+    "template_partials",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "ctxsite.urls"
+ASGI_APPLICATION = "ctxsite.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- database ----------------------------------------------------------------------------------------------
+
+CHAT_DATABASE_THREADS = env.int("CHAT_DATABASE_THREADS", default=4)
+CHAT_DATABASE_POOL = env.int("CHAT_DATABASE_POOL", default=10)
+
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{CHAT_VAR_DIR / 'db.sqlite3'}")}
+_database = DATABASES["default"]
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    # IMMEDIATE takes the write lock at BEGIN and waits for it there: a deferred transaction that turns into
+    # a writer fails at once with "database is locked", whatever the timeout.
+    _database["OPTIONS"] = {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
+        " PRAGMA temp_store=MEMORY; PRAGMA cache_size=-20000;",
+    }
+    # Opening SQLite costs more than most queries; a thread keeps its connection.
+    _database["CONN_MAX_AGE"] = None
+    # A file, never memory: the runner, the jobs and the sockets use threads of their own.
+    _database["TEST"] = {"NAME": str(CHAT_VAR_DIR / "test.sqlite3")}
+elif _database["ENGINE"] == "django.db.backends.postgresql":
+    _database["OPTIONS"] = _database.get("OPTIONS", {}) | {
+        "pool": {"min_size": 1, "max_size": CHAT_DATABASE_POOL, "timeout": 20}
+    }
+    _database["CONN_MAX_AGE"] = 0
+else:
+    raise ImproperlyConfigured("DATABASE_URL: sqlite:/// and postgres:// are supported.")
+
+# --- people ------------------------------------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+# The pair, not the name alone: else anybody could lock anybody out.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
+# A client can write X-Forwarded-For itself: counting by it would let it start afresh with every attempt.
+AXES_IPWARE_META_PRECEDENCE_ORDER = [*(["HTTP_X_FORWARDED_FOR"] if CHAT_TRUST_PROXY else []), "REMOTE_ADDR"]
+AXES_IPWARE_PROXY_COUNT = 1 if CHAT_TRUST_PROXY else None
+
+# --- what a page may do ------------------------------------------------------------------------------------
+
+# One policy for every page, admin included; no exception, no report-only.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    },
+}
+
+# --- static files ------------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "static-collected"
+
+
+def _chart_directory() -> Path:
+    """Where django-unfold keeps its copy of Chart.js. The package is a shelf here, not an installed app."""
+    spec = importlib.util.find_spec("unfold")
+    if spec is None or spec.origin is None:
+        raise ImproperlyConfigured("django-unfold is not installed: run `make run` or install requirements.txt.")
+    return Path(spec.origin).parent / "static" / "unfold" / "js" / "chart"
+
+
+STATICFILES_DIRS = [BASE_DIR / "static", ("vendor/chart", _chart_directory())]
+
+# Hashed names once collectstatic has run (`make run` does), plain names straight from the sources before.
+_collected = not DEBUG and (STATIC_ROOT / "staticfiles.json").exists()
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"
+        if _collected
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+SERVESTATIC_USE_FINDERS = not _collected
+SERVESTATIC_AUTOREFRESH = DEBUG
+
+# --- language and time -------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "ctxsite" / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- logs --------------------------------------------------------------------------------------------------
+
+CHAT_LOG_LEVEL = env.str("CHAT_LOG_LEVEL", default="INFO").upper()
+LOGGING = logs.configuration(level=CHAT_LOG_LEVEL, readable=DEBUG)
+logs.configure()
+
+# --- the model ---------------------------------------------------------------------------------------------
+
+ANTHROPIC_API_KEY = env.str("ANTHROPIC_API_KEY", default="")
+ANTHROPIC_BASE_URL = env.str("ANTHROPIC_BASE_URL", default="")
+# Replies come from the local stand-in when there is nobody else to ask.
+CHAT_STANDIN = env.bool("CHAT_STANDIN", default=not ANTHROPIC_API_KEY and not ANTHROPIC_BASE_URL)
+CHAT_STANDIN_DELAY_MS = env.int("CHAT_STANDIN_DELAY_MS", default=20)
+
+CHAT_MODEL = env.str("CHAT_MODEL", default="claude-opus-4-6")
+CHAT_SUMMARY_MODEL = env.str("CHAT_SUMMARY_MODEL", default="claude-haiku-4-5-20251001")
+CHAT_INSTRUCTIONS = env.str(
+    "CHAT_INSTRUCTIONS",
+    default="You are a helpful assistant in a long-running conversation. Answer plainly and to the point, in the"
+    " user's language. Use markdown where it helps. When something is not in your context, say so instead of"
+    " guessing.",
+)
+
+# --- the context (tokens, unless the name says otherwise) ---------------------------------------------------
+
+# None: what the Models API says. Small on the stand-in, so that the first compaction comes within minutes.
+CHAT_CONTEXT_WINDOW = env.int("CHAT_CONTEXT_WINDOW", default=16_000 if CHAT_STANDIN else None)
+CHAT_BUDGET = env.str("CHAT_BUDGET", default="")
+CHAT_RESPONSE_TOKENS = env.int("CHAT_RESPONSE_TOKENS", default=None)
+CHAT_STRATEGY = env.str("CHAT_STRATEGY", default="summary")
+CHAT_WINDOW_MESSAGES = env.int("CHAT_WINDOW_MESSAGES", default=20)
+CHAT_BATCH_MESSAGES = env.int("CHAT_BATCH_MESSAGES", default=10)
+CHAT_LOAD_MESSAGES = env.int("CHAT_LOAD_MESSAGES", default=40)
+CHAT_LOAD_TOKENS = env.int("CHAT_LOAD_TOKENS", default=80_000)
+CHAT_SOFT_MARK = env.float("CHAT_SOFT_MARK", default=0.60)
+CHAT_HIGH_MARK = env.float("CHAT_HIGH_MARK", default=0.75)
+CHAT_HARD_MARK = env.float("CHAT_HARD_MARK", default=0.90)
+CHAT_KEEP_TURNS = env.int("CHAT_KEEP_TURNS", default=4)
+CHAT_KEEP_SHARE = env.float("CHAT_KEEP_SHARE", default=0.5)
+CHAT_SUMMARY_TOKENS = env.int("CHAT_SUMMARY_TOKENS", default=400)
+CHAT_INLINE_DEADLINE_S = env.float("CHAT_INLINE_DEADLINE_S", default=8.0)
+CHAT_CACHE_TTL = env.str("CHAT_CACHE_TTL", default="5m")
+CHAT_MAX_MESSAGE_CHARS = env.int("CHAT_MAX_MESSAGE_CHARS", default=2_000_000)
+
+# --- the process -------------------------------------------------------------------------------------------
+
+CHAT_RUNNER = env.bool("CHAT_RUNNER", default=True)
+CHAT_RUNNER_SLOTS = env.int("CHAT_RUNNER_SLOTS", default=32)
+CHAT_LEASE_S = env.float("CHAT_LEASE_S", default=15.0)
+CHAT_BEAT_S = env.float("CHAT_BEAT_S", default=5.0)
+CHAT_REAP_S = env.float("CHAT_REAP_S", default=5.0)
+CHAT_SWEEP_S = env.float("CHAT_SWEEP_S", default=30.0)
+CHAT_FLUSH_MS = env.int("CHAT_FLUSH_MS", default=50)
+CHAT_SIGNUP = env.bool("CHAT_SIGNUP", default=False)
+CHAT_BENCH_DATA = Path(env.str("CHAT_BENCH_DATA", default=str(BASE_DIR.parent / "shared" / "data")))
