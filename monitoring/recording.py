@@ -1,0 +1,282 @@
+"""The one door into monitoring: what happened is told here, in plain values.
+
+Call these inside the transaction that makes the thing true. They are synchronous, cost at most three statements,
+and write one structured log line each once that transaction has committed: `model_call` with the fields
+CALL_FIELDS, `context_event` with EVENT_FIELDS. Numbers, ids and codes only.
+
+What is not a code (a blank in it, too long) is recorded as "other": a reply is never lost for the sake of its
+statistics, and no sentence gets in.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from monitoring import pricing, series
+from monitoring.models import CODE, ContextEvent, Kind, ModelCall, Purpose, SessionGauge
+
+log = structlog.get_logger("monitoring")
+
+CALL_FIELDS = (
+    "call", "session", "turn", "number", "user", "purpose", "model", "strategy", "window", "input", "cache_read",
+    "cache_write", "output", "components", "estimate", "utilisation", "first_ms", "total_ms", "stop_reason",
+    "outcome", "miss_cause", "cost",
+)  # fmt: skip
+EVENT_FIELDS = (
+    "session", "user", "kind", "number", "model", "tokens_before", "tokens_after", "seconds", "outcome", "code",
+)  # fmt: skip
+
+OTHER = "other"
+_WORD = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{{0,{CODE - 1}}}")
+_HEX = re.compile(r"[0-9a-f]{16,}")
+# The largest value of a 32-bit column; a wilder number is a fault elsewhere, which must not cost the reply.
+MOST = 2**31 - 1
+
+# How an event changes the prefix that the next call hopes to find in the cache.
+CHANGES = {
+    Kind.COMPACTION: "compaction",
+    Kind.TRIM: "messages",
+    Kind.RUNG: "messages",
+    Kind.RECOVERY: "messages",
+    Kind.SURGERY: "messages",
+}
+
+GAUGE_FIELDS = [field.name for field in SessionGauge._meta.concrete_fields if not field.primary_key]
+
+Source = Callable[[], Mapping[str, int | float]]
+_sources: dict[str, Source] = {}
+
+
+def record_call(
+    *,
+    call: UUID,
+    session: UUID | None,
+    user: int | None,
+    turn: int | None,
+    number: int | None,
+    purpose: str,
+    model: str,
+    strategy: str,
+    window: int,
+    input: int,
+    cache_read: int,
+    cache_write: int,
+    output: int,
+    components: Mapping[str, int],
+    estimate: int | None,
+    first_ms: int | None,
+    total_ms: int | None,
+    stop_reason: str,
+    outcome: str,
+    miss_cause: str = "",
+    ttl: str = "5m",
+    compacts_at: int = 0,
+    reserve: int = 0,
+    system_digest: str = "",
+    tools_digest: str = "",
+    at: datetime | None = None,
+) -> bool:
+    """Record one call to a model, once for each `call`; False when it had been recorded before.
+
+    Tokens as the API counted them (`input` without what the cache gave), times in milliseconds from sending the
+    request, `outcome` "ok" or the code of the error. `number` is the turn's number, `turn` its row's id. For a
+    reply without `miss_cause` the cause is found here, from the gauge. `compacts_at` (the context length at which
+    compaction is due) and `reserve` (reply and headroom), both in tokens, draw the chart's marks and make the
+    forecast. The digests are hexadecimal hashes of the system prompt and of the tools as they were sent.
+    Raises ValueError for a purpose that does not exist.
+    """
+    row = ModelCall(
+        call=call,
+        at=at or timezone.now(),
+        session=session,
+        turn=turn,
+        number=_whole(number),
+        user=user,
+        purpose=Purpose(purpose).value,
+        model=_code(model),
+        strategy=_code(strategy),
+        window=_tokens(window),
+        input=_tokens(input),
+        cache_read=_tokens(cache_read),
+        cache_write=_tokens(cache_write),
+        output=_tokens(output),
+        components={_code(name): _tokens(tokens) for name, tokens in components.items() if tokens},
+        estimate=_whole(estimate),
+        compacts_at=_tokens(compacts_at),
+        reserve=_tokens(reserve),
+        first_ms=_whole(first_ms),
+        total_ms=_whole(total_ms),
+        ttl="1h" if ttl == "1h" else "5m",
+        system_digest=_digest(system_digest),
+        stop_reason=_code(stop_reason),
+        outcome=_code(outcome) or "ok",
+        miss_cause=_code(miss_cause),
+    )
+    row.cost = _cost(row)
+    size = row.input + row.cache_read + row.cache_write
+    gauge = None
+    # Only a reply tells how full its session is; one that failed before the API counted it tells nothing.
+    if row.purpose == Purpose.REPLY and session is not None and size:
+        gauge = SessionGauge.objects.filter(pk=session).first()
+        row.miss_cause = row.miss_cause or _miss_cause(gauge, row, _digest(tools_digest))
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError:
+        # Any other constraint would be a fault of ours and must be heard.
+        if not ModelCall.objects.filter(call=call).exists():
+            raise
+        return False
+    if row.purpose == Purpose.REPLY and session is not None and size:
+        _write_gauge(gauge, row, _digest(tools_digest))
+    share = series.utilisation(size, row.window)
+    given = {name: getattr(row, name) for name in CALL_FIELDS if name != "utilisation"}
+    _log_on_commit("model_call", given | {"utilisation": None if share is None else round(share, 4)})
+    return True
+
+
+def record_event(
+    *,
+    session: UUID | None,
+    user: int | None,
+    kind: str,
+    number: int | None,
+    model: str,
+    tokens_before: int,
+    tokens_after: int,
+    seconds: float | None,
+    outcome: str,
+    code: str,
+    at: datetime | None = None,
+) -> None:
+    """Record something that was done to a context, or tried. `outcome` is "ok" only when it took effect.
+
+    `number` is the turn at which the model first sees the change, tokens are those of what was changed, before and
+    after. Tell a trim or a rung before the call that it shaped: the cause of that call's cache miss is then known.
+    Raises ValueError for a kind that does not exist.
+    """
+    row = ContextEvent.objects.create(
+        at=at or timezone.now(),
+        session=session,
+        user=user,
+        kind=Kind(kind).value,
+        number=_whole(number),
+        model=_code(model),
+        tokens_before=_tokens(tokens_before),
+        tokens_after=_tokens(tokens_after),
+        seconds=None if seconds is None else max(0.0, float(seconds)),
+        outcome=_code(outcome) or "ok",
+        code=_code(code),
+    )
+    change = CHANGES.get(Kind(kind))
+    if change and row.outcome == "ok" and session is not None:
+        SessionGauge.objects.filter(pk=session).update(changed=change)
+    _log_on_commit("context_event", {name: getattr(row, name) for name in EVENT_FIELDS})
+
+
+def register_source(name: str, source: Source) -> None:
+    """Have `source()` asked for numbers that monitoring can't know (backlog, live turns). Same name: replaced."""
+    _sources[name] = source
+
+
+def sources() -> dict[str, dict[str, int | float] | None]:
+    """The numbers of every source by name; None for one that could not answer, so that no page fails with it."""
+    return {name: _ask(name, source) for name, source in sorted(_sources.items())}
+
+
+def _ask(name: str, source: Source) -> dict[str, int | float] | None:
+    try:
+        return dict(source())
+    except Exception:
+        log.exception("source_failed", source=name)
+        return None
+
+
+def _cost(row: ModelCall) -> Decimal | None:
+    if row.purpose == Purpose.COUNT:
+        return Decimal(0)
+    return pricing.cost(
+        row.model,
+        input=row.input,
+        cache_read=row.cache_read,
+        cache_write=row.cache_write,
+        output=row.output,
+        ttl=row.ttl,
+    )
+
+
+def _miss_cause(gauge: SessionGauge | None, row: ModelCall, tools_digest: str) -> str:
+    previous = gauge and series.Prefix(
+        at=gauge.at,
+        model=gauge.model,
+        cached=gauge.cached,
+        system=gauge.system_digest,
+        tools=gauge.tools_digest,
+        ttl=gauge.ttl,
+    )
+    current = series.Prefix(
+        at=row.at,
+        model=row.model,
+        read=row.cache_read,
+        system=row.system_digest,
+        tools=tools_digest,
+        changed=gauge.changed if gauge else "",
+    )
+    return series.cache_miss_cause(previous, current)
+
+
+def _write_gauge(gauge: SessionGauge | None, row: ModelCall, tools_digest: str) -> None:
+    number, size = row.number or 0, row.input + row.cache_read + row.cache_write
+    gauge = gauge or SessionGauge(session=row.session)
+    if number > gauge.number:
+        base = gauge.tokens, gauge.number, gauge.growth
+    elif number == gauge.number:
+        base = gauge.base_tokens, gauge.base_number, gauge.base_growth
+    else:
+        # Another branch took over: what it grew from is not known here.
+        base = 0, number, gauge.growth
+    gauge.base_tokens, gauge.base_number, gauge.base_growth = base
+    gauge.growth = series.grow(gauge.base_growth, gauge.base_tokens, size, number - gauge.base_number)
+    gauge.number, gauge.tokens, gauge.window = number, size, row.window
+    gauge.utilisation = series.utilisation(size, row.window)
+    gauge.state = series.pressure(gauge.utilisation)
+    gauge.turns_left = series.turns_left(size, row.window - row.reserve, gauge.growth)
+    gauge.turns_to_compaction = series.turns_left(size, row.compacts_at, gauge.growth)
+    gauge.user, gauge.model, gauge.strategy, gauge.at = row.user, row.model, row.strategy, row.at
+    gauge.cached, gauge.ttl = row.cache_read + row.cache_write, row.ttl
+    gauge.system_digest, gauge.tools_digest, gauge.changed = row.system_digest, tools_digest, ""
+    # One statement, and no race for the first row of a session.
+    SessionGauge.objects.bulk_create(
+        [gauge], update_conflicts=True, unique_fields=["session"], update_fields=GAUGE_FIELDS
+    )
+
+
+def _log_on_commit(name: str, fields: Mapping[str, Any]) -> None:
+    plain = {
+        key: str(value) if isinstance(value, UUID) else float(value) if isinstance(value, Decimal) else value
+        for key, value in fields.items()
+    }
+    transaction.on_commit(lambda: log.info(name, **plain), robust=True)
+
+
+def _code(given: str) -> str:
+    return "" if not given else given if _WORD.fullmatch(given) else OTHER
+
+
+def _digest(given: str) -> str:
+    return given[:16] if _HEX.fullmatch(given) else ""
+
+
+def _tokens(given: int) -> int:
+    return min(MOST, max(0, int(given)))
+
+
+def _whole(given: float | None) -> int | None:
+    return None if given is None else _tokens(int(given))

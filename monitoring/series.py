@@ -1,0 +1,339 @@
+"""What recorded calls add up to: pure functions from values to values, no database and no clock.
+
+All tokens are the API's counts. The real size of an input is input + cache read + cache write, and utilisation is
+that size as a share of the window. What a context is made of is an estimate of ours; `stack` fits it to the size
+that the API counted, so that the parts of a bar add up to the bar.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from monitoring import figures, pricing
+
+# From the bottom of a bar to its top: what changes least stands lowest.
+COMPONENTS = ("system", "documents", "facts", "summaries", "recall", "history", "tool_results", "current")
+
+# Shares of the window: 70 % on average means that compaction lags, 80 % that a session is about to hurt.
+WATCH, ALERT = 0.70, 0.80
+
+# How much of the newest turn's growth goes into the average. Three turns make up two thirds of it.
+GROWTH_RATE = 0.3
+# A request that finds this much of what its predecessor left in the cache has an intact prefix; the rest is rounding
+# at the breakpoints.
+HIT = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One call as the API counted it. `number` is its turn's; tokens unless the name says otherwise.
+
+    `input` is what was paid in full, `size` the whole input. `compacts_at` and `reserve` are 0 when not told.
+    """
+
+    number: int
+    at: datetime
+    model: str = ""
+    window: int = 0
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0
+    components: Mapping[str, int] = field(default_factory=dict)
+    estimate: int | None = None
+    compacts_at: int = 0
+    reserve: int = 0
+    first_ms: int | None = None
+    total_ms: int | None = None
+    ttl: str = "5m"
+    stop_reason: str = ""
+    outcome: str = "ok"
+    miss_cause: str = ""
+    cost: Decimal | None = None
+
+    @property
+    def size(self) -> int:
+        """input_tokens + cache_read_input_tokens + cache_creation_input_tokens."""
+        return self.input + self.cache_read + self.cache_write
+
+    @property
+    def utilisation(self) -> float | None:
+        """Share of the window; None when the window is unknown."""
+        return utilisation(self.size, self.window)
+
+    @property
+    def cached(self) -> float | None:
+        """Share of the input that was read from the cache."""
+        return self.cache_read / self.size if self.size else None
+
+    @property
+    def estimate_off(self) -> float | None:
+        """How far the estimate was off, as a share of the truth: negative where it was too low."""
+        return (self.estimate - self.size) / self.size if self.estimate and self.size else None
+
+    @property
+    def saved(self) -> Decimal | None:
+        """US dollars saved by caching."""
+        return pricing.saved_by_caching(
+            self.model, input=self.input, cache_read=self.cache_read, cache_write=self.cache_write, ttl=self.ttl
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Something that was done to a context at a turn. `outcome` "ok" means that it took effect."""
+
+    kind: str
+    number: int
+    at: datetime
+    tokens_before: int = 0
+    tokens_after: int = 0
+    seconds: float | None = None
+    outcome: str = "ok"
+    code: str = ""
+    model: str = ""
+
+    @property
+    def took_effect(self) -> bool:
+        """Whether the context is another one since."""
+        return self.outcome == "ok"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """Usage of a session from the API's counts only. Averages and maxima in tokens; None at zero samples."""
+
+    samples: int = 0
+    average_input: float | None = None
+    p95_input: int | None = None
+    maximum_input: int | None = None
+    maximum_at: int | None = None
+    average_output: float | None = None
+    total_input: int = 0
+    total_output: int = 0
+    cached: float | None = None
+    breaks: int = 0
+    main_break: str = ""
+    first_p50_ms: int | None = None
+    first_p95_ms: int | None = None
+    saved: Decimal | None = None
+    unpriced: int = 0
+
+
+# --- one call ----------------------------------------------------------------------------------------------
+
+
+def utilisation(tokens: int, window: int) -> float | None:
+    """Context length as a share of the window, both in tokens; None when the window is unknown."""
+    return tokens / window if window > 0 else None
+
+
+def pressure(share: float | None) -> str:
+    """The word for a utilisation: "calm", "watch" from 70 %, "alert" from 80 %, "unknown"."""
+    if share is None:
+        return "unknown"
+    return "alert" if share >= ALERT else "watch" if share >= WATCH else "calm"
+
+
+def stack(components: Mapping[str, int], total: int) -> dict[str, int]:
+    """Estimated parts fitted to the counted total, in drawing order; they add up to it exactly.
+
+    Each part keeps its proportion; what rounding leaves goes to the largest remainders. With nothing known about
+    the parts there are none.
+    """
+    ordered = [name for name in COMPONENTS if components.get(name, 0) > 0]
+    ordered += sorted(name for name, tokens in components.items() if name not in COMPONENTS and tokens > 0)
+    whole = sum(components[name] for name in ordered)
+    if not whole:
+        return {}
+    exact = {name: components[name] * total / whole for name in ordered}
+    fitted = {name: math.floor(tokens) for name, tokens in exact.items()}
+    left = total - sum(fitted.values())
+    for name in sorted(ordered, key=lambda name: fitted[name] - exact[name])[:left]:
+        fitted[name] += 1
+    return fitted
+
+
+def reuse(*, read: int, left_by_previous: int) -> float | None:
+    """Share of what the previous call left in the cache (its reads + its writes) that this call read again.
+
+    Tells a broken prefix from a prompt that has merely grown. None when nothing had been left.
+    """
+    return min(1.0, read / left_by_previous) if left_by_previous > 0 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """What a call's cached prefix depended on. `cached` = its reads + writes, `read` = its reads, in tokens.
+
+    `system` and `tools` are digests of what was sent there, '' when not told. `changed` says what was done to the
+    finished turns since the call before: "", "compaction" or "messages".
+    """
+
+    at: datetime
+    model: str
+    cached: int = 0
+    read: int = 0
+    system: str = ""
+    tools: str = ""
+    changed: str = ""
+    ttl: str = "5m"
+
+
+def cache_miss_cause(previous: Prefix | None, current: Prefix) -> str:
+    """Why a call did not find what its predecessor left in the cache; '' for a hit and for a first call.
+
+    In the order in which a prefix is read, model and tools before messages: model, tools, system, compaction,
+    messages, ttl, unexplained. Age comes last, since a prefix that was changed would have missed at any age.
+    """
+    if previous is None:
+        return ""
+    found = reuse(read=current.read, left_by_previous=previous.cached)
+    if found is None or found >= HIT:
+        return ""
+    if previous.model != current.model:
+        return "model"
+    for part in ("tools", "system"):
+        before, now = getattr(previous, part), getattr(current, part)
+        if before and now and before != now:
+            return part
+    if current.changed:
+        return current.changed
+    life = timedelta(hours=1) if previous.ttl == "1h" else timedelta(minutes=5)
+    return "ttl" if current.at - previous.at > life else "unexplained"
+
+
+# --- a session over its turns ------------------------------------------------------------------------------
+
+
+def grow(growth: float, before: int, after: int, turns: int = 1) -> float:
+    """The running average of tokens that a turn adds. A context that shrank says nothing about growth."""
+    if turns < 1 or before <= 0 or after < before:
+        return growth
+    newest = (after - before) / turns
+    return newest if growth <= 0 else growth + GROWTH_RATE * (newest - growth)
+
+
+def turns_left(tokens: int, limit: int, growth: float) -> int | None:
+    """Turns that still fit below `limit` tokens at this growth; None when nobody can tell, 0 when none does."""
+    if limit <= 0:
+        return None
+    if tokens >= limit:
+        return 0
+    return math.floor((limit - tokens) / growth) if growth > 0 else None
+
+
+def by_turn(samples: Iterable[Sample]) -> list[Sample]:
+    """One sample a turn, in order: its newest call, which of a turn with tools is also its largest."""
+    newest: dict[int, Sample] = {}
+    for sample in samples:
+        held = newest.get(sample.number)
+        if held is None or sample.at >= held.at:
+            newest[sample.number] = sample
+    return [newest[number] for number in sorted(newest)]
+
+
+def nearest_rank(values: Sequence[int], share: float) -> int | None:
+    """The quantile by nearest rank: the smallest value that at least `share` of all values do not exceed."""
+    if not values:
+        return None
+    # Multiplying first keeps 0.95 x 20 at 19, where a rounded-up 19.000000000000004 would name the 20th.
+    rank = max(1, math.ceil(round(share * len(values), 9)))
+    return sorted(values)[rank - 1]
+
+
+def statistics(samples: Sequence[Sample]) -> Statistics:
+    """Usage over all calls that the API counted."""
+    counted = [sample for sample in samples if sample.size > 0]
+    if not counted:
+        return Statistics()
+    sizes = [sample.size for sample in counted]
+    total, output = sum(sizes), sum(sample.output for sample in counted)
+    largest = max(counted, key=lambda sample: sample.size)
+    causes = [sample.miss_cause for sample in counted if sample.miss_cause]
+    firsts = [sample.first_ms for sample in counted if sample.first_ms is not None]
+    saved = [sample.saved for sample in counted]
+    priced = [amount for amount in saved if amount is not None]
+    return Statistics(
+        samples=len(counted),
+        average_input=total / len(counted),
+        p95_input=nearest_rank(sizes, 0.95),
+        maximum_input=largest.size,
+        maximum_at=largest.number,
+        average_output=output / len(counted),
+        total_input=total,
+        total_output=output,
+        cached=sum(sample.cache_read for sample in counted) / total,
+        breaks=len(causes),
+        main_break=max(sorted(set(causes)), key=causes.count, default=""),
+        first_p50_ms=nearest_rank(firsts, 0.5),
+        first_p95_ms=nearest_rank(firsts, 0.95),
+        saved=sum(priced, Decimal(0)) if priced else None,
+        unpriced=len(saved) - len(priced),
+    )
+
+
+# --- what is said about it ---------------------------------------------------------------------------------
+
+LANES = {"compaction": "compaction", "trim": "trim", "rung": "recovery", "recovery": "recovery", "surgery": "surgery"}
+
+
+def lane(marks: Iterable[Mark]) -> list[Mark]:
+    """The marks to draw: what took effect, at most one of a kind a turn.
+
+    The rungs of the overflow ladder are one recovery, from the tokens before the first to those after the last.
+    """
+    drawn: dict[tuple[int, str], Mark] = {}
+    for mark in sorted(marks, key=lambda mark: mark.at):
+        kind = LANES.get(mark.kind)
+        if kind is None or not mark.took_effect:
+            continue
+        held = drawn.get((mark.number, kind))
+        drawn[mark.number, kind] = Mark(
+            kind=kind,
+            number=mark.number,
+            at=mark.at,
+            tokens_before=held.tokens_before if held else mark.tokens_before,
+            tokens_after=mark.tokens_after,
+            code=mark.code,
+        )
+    return sorted(drawn.values(), key=lambda mark: (mark.number, mark.kind))
+
+
+def headline(turns: Sequence[Sample], marks: Sequence[Mark], say: Callable[[str], str] = str) -> str:
+    """What the chart shows, in sentences. `turns` as by_turn gives them, `marks` as lane gives them.
+
+    `say` translates a sentence before its figures are put in.
+    """
+    known = [sample for sample in turns if sample.utilisation is not None]
+    if not known:
+        return say("No calls yet.") if not turns else say("The window of this model is not known.")
+    now, peak = known[-1], max(known, key=lambda sample: sample.utilisation or 0)
+    values = {
+        "turn": now.number,
+        "size": figures.tokens(now.size),
+        "window": figures.window(now.window),
+        "now": figures.percent(now.utilisation, 0),
+        "peak": figures.percent(peak.utilisation, 0),
+        "peak_turn": peak.number,
+    }
+    sentences = [say("{now} of the {window} window at turn {turn}.")]
+    if peak.number != now.number:
+        sentences.append(
+            {
+                "alert": say("Peak {peak} at turn {peak_turn}, over the 80 % alert."),
+                "watch": say("Peak {peak} at turn {peak_turn}, over the 70 % alert."),
+            }.get(pressure(peak.utilisation), say("Peak {peak} at turn {peak_turn}."))
+        )
+    compactions = [mark for mark in marks if mark.kind == "compaction"]
+    if compactions:
+        last = compactions[-1]
+        values |= {
+            "last": last.number,
+            "before": figures.tokens(last.tokens_before),
+            "after": figures.tokens(last.tokens_after),
+        }
+        sentences.append(say("Last compaction at turn {last}: {before} to {after}."))
+    return " ".join(sentence.format(**values) for sentence in sentences)
