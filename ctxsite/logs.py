@@ -33,11 +33,20 @@ def describe_exception(_: Any, __: str, event: EventDict) -> EventDict:
     return event
 
 
+def narrow_request(_: Any, __: str, event: EventDict) -> EventDict:
+    """Keep method and path of a request. A query string can hold what somebody searched for."""
+    if isinstance(request := event.get("request"), str):
+        event["request"] = request.partition("?")[0]
+    event.pop("user_agent", None)
+    return event
+
+
 SHARED: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
+    narrow_request,
 )
 
 
@@ -63,8 +72,9 @@ def configuration(*, level: str, readable: bool) -> dict[str, Any]:
         "loggers": {
             # Django's own handler would print each line a second time.
             "django": {"handlers": [], "level": level, "propagate": True},
-            # A line a request is django_structlog's work; these would repeat it with the query string.
+            # django_structlog writes the one line of a request; these would repeat it.
             "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+            "django.request": {"level": "CRITICAL"},
             "daphne": {"level": "WARNING"},
             "asyncio": {"level": "WARNING"},
             "httpx2": {"level": "WARNING"},

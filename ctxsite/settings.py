@@ -7,6 +7,7 @@ ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL.
 """
 
 import importlib.util
+import logging
 import os
 from pathlib import Path
 
@@ -240,6 +241,7 @@ STORAGES = {
 }
 SERVESTATIC_USE_FINDERS = not _collected
 SERVESTATIC_AUTOREFRESH = DEBUG
+SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
 # --- language and time -------------------------------------------------------------------------------------
 
@@ -255,6 +257,9 @@ TIME_ZONE = "UTC"
 CHAT_LOG_LEVEL = env.str("CHAT_LOG_LEVEL", default="INFO").upper()
 LOGGING = logs.configuration(level=CHAT_LOG_LEVEL, readable=DEBUG)
 logs.configure()
+# One line a request, at its end; no addresses, which a client could forge and nobody needs.
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
 
 # --- the model ---------------------------------------------------------------------------------------------
 

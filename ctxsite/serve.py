@@ -1,0 +1,117 @@
+"""The web process: daphne's server with our start and our end. `python -m ctxsite.serve`
+
+Daphne alone cuts its sockets on SIGTERM without a close frame and loses what runs. Here a signal drains the
+service first: sockets get `bye` and 4012, running turns end or are released. The exit is 0, within 5 s.
+"""
+
+# First: it installs the reactor that shares asyncio's one loop.
+from daphne.server import Server  # isort: skip
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+import structlog
+from django.conf import settings
+from twisted.internet import reactor
+
+from chat import service
+from ctxsite.asgi import application
+
+log = structlog.get_logger(__name__)
+
+DRAIN_S = 3.5  # the service's own share of the 5 s
+EXIT_S = 4.8  # by then the process ends, whatever still hangs in a thread
+
+
+class Site(Server):
+    """Daphne's server with the two ends that it lacks."""
+
+    failed = False
+
+    def listen_error(self, failure: Any) -> None:
+        """Say which address could not be had, and end with an error."""
+        self.failed = True
+        print(f"Cannot listen on {address()}: {failure.getErrorMessage()}", file=sys.stderr)
+        self.stop()
+
+    def kill_all_applications(self) -> Any:
+        """Cancel what still runs. A connection in the middle of its handshake has no application yet, and daphne's
+        own method would stumble over it and cancel nothing."""
+        self.connections = {
+            protocol: details for protocol, details in self.connections.items() if "application_instance" in details
+        }
+        return super().kill_all_applications()
+
+    async def begin(self) -> None:
+        """Start the service on the server's own loop."""
+        try:
+            await service.start()
+        except Exception:
+            log.exception("service_not_started")
+            self.failed = True
+            self.stop()
+            return
+        print(f"Serving on http://{address()} (Ctrl-C stops it)", flush=True)
+
+    async def end(self) -> None:
+        """Drain and stop the service, then the reactor."""
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await service.drain()
+                await service.stop()
+        except Exception:
+            log.exception("service_not_drained")
+        self.stop()
+
+
+def address() -> str:
+    """Host and port as they stand in a URL."""
+    host = settings.SERVE_HOST
+    return f"{f'[{host}]' if ':' in host else host}:{settings.SERVE_PORT}"
+
+
+def main() -> int:
+    """Serve until a signal. Returns the exit code."""
+    interface = settings.SERVE_HOST.replace(":", r"\:")
+    site = Site(
+        application,
+        endpoints=[f"tcp:port={settings.SERVE_PORT}:interface={interface}"],
+        signal_handlers=False,
+        server_name="",
+    )
+    tasks: set[asyncio.Task[None]] = set()
+
+    def keep(coroutine: Any) -> None:
+        # The loop holds tasks weakly.
+        task = asyncio.get_event_loop().create_task(coroutine)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            return
+        stopping.set()
+        last = threading.Timer(EXIT_S, os._exit, (0,))
+        last.daemon = True
+        last.start()
+        keep(site.end())
+
+    def on_running() -> None:
+        # The reactor is started a moment before its loop runs: `get_running_loop` would raise here.
+        loop = asyncio.get_event_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        keep(site.begin())
+
+    stopping = threading.Event()
+    reactor.callWhenRunning(on_running)
+    site.run()
+    return 1 if site.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
