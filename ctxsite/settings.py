@@ -3,7 +3,7 @@
 Everything of ours begins with CHAT_ or MONITORING_ and is listed with its default in docs/configuration.md
 (a test compares the two). The names that Django, the SDK and hosting platforms already know keep theirs:
 DJANGO_SECRET_KEY, DJANGO_DEBUG, DJANGO_ALLOWED_HOSTS, DJANGO_CSRF_TRUSTED_ORIGINS, DATABASE_URL, HOST, PORT,
-ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL.
+DJANGO_SUPERUSER_USERNAME, DJANGO_SUPERUSER_PASSWORD, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL.
 """
 
 import importlib.util
@@ -185,6 +185,11 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
 
+# The administrator that `make run` makes on its first start.
+SUPERUSER_NAMED = "DJANGO_SUPERUSER_USERNAME" in env
+SUPERUSER_USERNAME = env.str("DJANGO_SUPERUSER_USERNAME", default="admin")
+SUPERUSER_PASSWORD = env.str("DJANGO_SUPERUSER_PASSWORD", default="")
+
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 # The pair, not the name alone: else anybody could lock anybody out.
@@ -229,17 +234,13 @@ def _chart_directory() -> Path:
 
 STATICFILES_DIRS = [BASE_DIR / "static", ("vendor/chart", _chart_directory())]
 
-# Hashed names once collectstatic has run (`make run` does), plain names straight from the sources before.
-_collected = not DEBUG and (STATIC_ROOT / "staticfiles.json").exists()
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"
-        if _collected
-        else "django.contrib.staticfiles.storage.StaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": "ctxsite.static.HashedStorage"},
 }
-SERVESTATIC_USE_FINDERS = not _collected
+# Straight from the sources until `collectstatic` (which `make run` calls) has written its manifest.
+SERVESTATIC_USE_MANIFEST = not DEBUG and (STATIC_ROOT / "staticfiles.json").exists()
+SERVESTATIC_USE_FINDERS = not SERVESTATIC_USE_MANIFEST
 SERVESTATIC_AUTOREFRESH = DEBUG
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 

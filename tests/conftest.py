@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     }
-    settings.SERVESTATIC_USE_FINDERS = True
+    settings.SERVESTATIC_USE_MANIFEST, settings.SERVESTATIC_USE_FINDERS = False, True
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -53,6 +53,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if not item.get_closest_marker(other)]
+    for item in items:
+        if item.get_closest_marker(connection.vendor):
+            # `python -m tests` names them in its report.
+            item.user_properties.append(("engine", connection.vendor))
 
 
 @pytest.fixture

@@ -1,0 +1,41 @@
+# `make run` serves on http://127.0.0.1:8000 (HOST and PORT override); `make test` runs every test there is.
+.PHONY: run test quick bench lint lock
+.SILENT:
+PYTHON_IN = .venv/bin/python
+
+run:
+	.ci/setup run
+	$(PYTHON_IN) manage.py prepare_site
+	exec $(PYTHON_IN) -m ctxsite.serve
+
+# On SQLite, then on PostgreSQL; browser tests included.
+test:
+	.ci/setup test
+	exec $(PYTHON_IN) -m tests
+
+# SQLite only, no browser.
+quick:
+	.ci/setup test
+	exec $(PYTHON_IN) -m tests --quick
+
+# One labelled line a figure.
+bench:
+	.ci/setup test
+	exec $(PYTHON_IN) -m tests.bench
+
+lint:
+	.ci/setup test
+	$(PYTHON_IN) -m ruff check .
+	$(PYTHON_IN) -m ruff format --check .
+	$(PYTHON_IN) -m mypy
+	$(PYTHON_IN) -m djade --check --target-version 5.2 $$(git ls-files 'templates/*.html')
+	$(PYTHON_IN) manage.py makemigrations --check --dry-run
+
+# Universal, with hashes: one lock for every platform and every Python from 3.11 on.
+LOCK = .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade -q
+lock:
+	.ci/setup test
+	[ -x .venv/bin/uv ] || $(PYTHON_IN) -m pip install -q --require-hashes -r .ci/uv.txt
+	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-dev.in -o requirements-dev.txt
+	echo uv | $(LOCK) --no-header - -o .ci/uv.txt

@@ -1,0 +1,131 @@
+"""Run every test on SQLite, then on PostgreSQL, and say how many passed on each. `python -m tests [--quick]`
+
+The last line is `N passed, M failed, K skipped`. With CI set, a skipped test is a failure. A test that is true of
+one engine only carries the mark `sqlite` or `postgresql`; all others must be the same on both.
+"""
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests import postgres
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKERS = "2"
+NOTHING_COLLECTED = 5
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the tests on one database. Names are pytest's, without the database."""
+
+    passed: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
+    engine_specific: set[str] = field(default_factory=set)
+    broken: bool = False
+
+    def read(self, report: Path) -> None:
+        """Add what pytest wrote into its JUnit report."""
+        for case in ElementTree.parse(report).iter("testcase"):
+            name = f"{case.get('classname')}::{case.get('name')}"
+            if case.find("failure") is not None or case.find("error") is not None:
+                self.failed.add(name)
+                self.passed.discard(name)
+            elif case.find("skipped") is not None:
+                self.skipped.add(name)
+            elif name not in self.failed:
+                self.passed.add(name)
+            if any(entry.get("name") == "engine" for entry in case.iter("property")):
+                self.engine_specific.add(name)
+
+
+@contextlib.contextmanager
+def database(name: str) -> Iterator[dict[str, str]]:
+    """The environment in which the tests find the database `name`."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "HOST", "PORT")}
+    # Django's system messages and axe's results are compared in English.
+    environment |= {"LANGUAGE": "en", "PYTHONUNBUFFERED": "1"}
+    if name == "SQLite":
+        yield environment
+        return
+    with postgres.server() as url:
+        yield environment | {"DATABASE_URL": url}
+
+
+def run(environment: dict[str, str], *arguments: str) -> Outcome:
+    """One run of pytest."""
+    outcome = Outcome()
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
+        code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        if report.exists():
+            outcome.read(report)
+        outcome.broken = code not in (0, NOTHING_COLLECTED) and not outcome.failed
+    return outcome
+
+
+def both(first: Outcome, second: Outcome) -> Outcome:
+    """Two runs on one database as one outcome."""
+    return Outcome(
+        passed=first.passed | second.passed,
+        failed=first.failed | second.failed,
+        skipped=first.skipped | second.skipped,
+        engine_specific=first.engine_specific | second.engine_specific,
+        broken=first.broken or second.broken,
+    )
+
+
+def differences(outcomes: dict[str, Outcome]) -> list[str]:
+    """Tests that passed on one database only, without a mark that says why."""
+    common = [outcome.passed - outcome.engine_specific for outcome in outcomes.values()]
+    return sorted(set.union(*common) - set.intersection(*common))
+
+
+def main() -> int:
+    """Returns the exit code: 0 when everything passed."""
+    parser = argparse.ArgumentParser(prog="python -m tests", description="Run the tests on both databases.")
+    parser.add_argument("--quick", action="store_true", help="SQLite only, no browser")
+    options = parser.parse_args()
+    started = time.monotonic()
+    outcomes: dict[str, Outcome] = {}
+    for name in ("SQLite",) if options.quick else ("SQLite", "PostgreSQL"):
+        print(f"\n== {name} ==", flush=True)
+        with database(name) as environment:
+            outcomes[name] = run(environment, "-m", "not browser", "-n", WORKERS, "--dist", "loadfile")
+            if not options.quick:
+                # One at a time: a browser, a server and the stand-in share the two cores.
+                outcomes[name] = both(outcomes[name], run(environment, "-m", "browser"))
+
+    print()
+    for name, outcome in outcomes.items():
+        specific = f", of which {len(outcome.engine_specific)} true of {name} only" if outcome.engine_specific else ""
+        print(
+            f"{name + ':':12} {len(outcome.passed)} passed{specific}, {len(outcome.failed)} failed,"
+            f" {len(outcome.skipped)} skipped{' (pytest itself failed)' if outcome.broken else ''}"
+        )
+        for test in sorted(outcome.engine_specific):
+            print(f"             {name} only: {test}")
+    unequal = differences(outcomes)
+    for test in unequal:
+        print(f"Passed on one database only: {test}")
+    passed, failed, skipped = (
+        sum(len(getattr(outcome, kind)) for outcome in outcomes.values()) for kind in ("passed", "failed", "skipped")
+    )
+    print(f"{time.monotonic() - started:.0f} s")
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    broken = any(outcome.broken for outcome in outcomes.values()) or not passed
+    return 1 if failed or broken or unequal or (skipped and os.environ.get("CI")) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Run the benchmarks one after the other, each in a process of its own. `python -m tests.bench [NAME ...]`
+
+A benchmark is a module `tests/bench/bench_*.py` that can be run and prints one labelled line a figure.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    """Returns the exit code: 0 when every benchmark ran."""
+    wanted = sys.argv[1:]
+    names = [path.stem for path in sorted(HERE.glob("bench_*.py"))]
+    failed = []
+    for name in names:
+        if wanted and name.removeprefix("bench_") not in wanted:
+            continue
+        print(f"\n== {name.removeprefix('bench_')} ==", flush=True)
+        started = time.monotonic()
+        done = subprocess.run([sys.executable, "-m", f"tests.bench.{name}"], cwd=HERE.parent.parent, check=False)
+        print(f"({time.monotonic() - started:.0f} s)", flush=True)
+        if done.returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
