@@ -59,6 +59,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.user_properties.append(("engine", connection.vendor))
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """End the sessions that a test's threads left open: PostgreSQL drops no database that somebody is using."""
+    yield
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+
 @pytest.fixture
 def alice(db: None, django_user_model: Any) -> Any:
     """The owner."""
@@ -84,7 +96,7 @@ def password() -> str:
 
 
 @pytest.fixture
-def at_once() -> Iterator[Callable[..., list[Any]]]:
+def at_once() -> Callable[..., list[Any]]:
     """Run callables at the same instant, a thread and a connection each; needs `transaction=True`.
 
     `at_once(first, second)` returns, in order, what each returned or the exception that it raised.
@@ -111,4 +123,4 @@ def at_once() -> Iterator[Callable[..., list[Any]]]:
             assert not thread.is_alive(), "a call that ran at once with others never returned"
         return results
 
-    yield run
+    return run
