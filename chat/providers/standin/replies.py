@@ -1,0 +1,150 @@
+"""Composes a reply from what stands in the request, and from nothing else."""
+
+import re
+from collections.abc import Sequence
+
+from . import language, samples
+from .questions import Ask, asked, wants_making
+from .request import Reading
+from .statements import Statement, told, value_in
+
+UNKNOWN = "That is not in my context."
+_GREETING = re.compile(
+    r"^\W*(?:hi|hello|hey|hiya|good (?:morning|afternoon|evening|day)|greetings|howdy|moin|hallo)\b"
+    r"(?:\s+(?:there|all|everyone|again|claude|assistant))?\W*$",
+    re.IGNORECASE,
+)
+_OPENERS = ("Noted:", "Got it:", "Thanks, noted:", "Understood:")
+_THANKS = re.compile(
+    r"^\W*(?:many |ok(?:ay)?,? )?(?:thanks|thank you|thx|cheers|great|perfect|ok|okay|good|nice)\b[^?]{0,30}$",
+    re.IGNORECASE,
+)
+_INTRODUCTION = (
+    "I am the **offline stand-in**: no API key is set, so a small program on this machine answers instead of a model. "
+    "I read only what each request holds. Tell me a few things, talk for a while, and ask for them later: "
+    "you will see what compression keeps and what it loses."
+)
+_CHAT = (
+    "Thanks for telling me. What stays with me: {topics}.",
+    "I see. The words that stand out are {topics}. What happened next?",
+    "That gives me something to hold on to: {topics}. Ask me about it whenever you like.",
+    "Understood. I will keep {topics} in view as long as it stands in my context.",
+    "Good to hear from you on {topics}. Is there a detail that I should not lose?",
+)
+
+
+def compose(reading: Reading) -> str:
+    """The reply to the user's words; markdown, never empty, the same for the same request."""
+    words = reading.words
+    asks = asked(words)
+    if asks:
+        return _answers(asks, reading)
+    if wants_making(words):
+        return samples.compose(words, reading.seed)
+    if statements := told(words):
+        return _acknowledge(statements, reading)
+    if _GREETING.match(words):
+        return f"Hello! {_INTRODUCTION}"
+    if _THANKS.match(words):
+        return ("You're welcome.", "Gladly.", "Any time.")[reading.seed % 3]
+    return _chat(words, reading)
+
+
+def title(reading: Reading) -> str:
+    """A few words to name a conversation by, from its text."""
+    text = language.plain(reading.words or " ".join(reading.earlier))
+    found = re.findall(r"[\w'-]+", text)
+    return (" ".join(found[:6]) or "New conversation").capitalize()[:60]
+
+
+def _answers(asks: Sequence[Ask], reading: Reading) -> str:
+    answers: dict[str, str] = {}
+    for ask in asks:
+        answer = _answer(ask, reading)
+        # Of several things asked, say which one is unknown.
+        named = answer == UNKNOWN and len(asks) > 1 and ask.kind == "attribute"
+        answers[f"{_possessor(ask.owner).capitalize()} {ask.thing}: {UNKNOWN.lower()}" if named else answer] = ""
+    if len(answers) > 1:
+        # "Anything new?" after a question that was answered needs no second sentence.
+        answers.pop(UNKNOWN, None)
+    return "\n\n".join(answers)
+
+
+def _answer(ask: Ask, reading: Reading) -> str:
+    if ask.kind == "self":
+        return _INTRODUCTION
+    if ask.kind == "talk":
+        return "All well here, thank you: I am the offline stand-in, with nothing but this conversation on my mind."
+    if ask.kind == "all":
+        return _everything(reading)
+    sources = (reading.words, *reading.earlier)
+    for phrase in ask.phrases:
+        if value := find(phrase, sources):
+            owned = "" if "'s " in ask.thing else f"{_possessor(ask.owner).capitalize()} "
+            return f"{owned}{ask.thing} is **{value}**."
+    longest = max((len(phrase) for phrase in ask.phrases), default=0)
+    loose = ask.kind == "open" or ask.owner not in {"my", "our"} or longest >= 4
+    if loose and (quote := closest(ask.sentence, sources)):
+        return f"From what stands in my context: “{quote}”"
+    return UNKNOWN
+
+
+def find(phrase: tuple[str, ...], sources: Sequence[str]) -> str:
+    """The newest value that the sources give for a phrase, or ''. Sources come newest first."""
+    for source in sources:
+        if phrase[0] not in source.lower() and phrase != ("name",):
+            continue
+        for sentence in reversed(list(language.sentences(source))):
+            if value := value_in(sentence, phrase):
+                return value
+    return ""
+
+
+def closest(question: str, sources: Sequence[str]) -> str:
+    """The newest told sentence that shares most of the question's words, or '' if none shares enough."""
+    wanted = set(language.content_words(question))
+    if len(wanted) < 2:
+        return ""
+    best, found = 0.6, ""
+    for source in sources:
+        for sentence in reversed(list(language.sentences(source))):
+            if sentence.rstrip(' "').endswith("?") or len(sentence) > 400:
+                continue
+            shared = len(wanted & set(language.content_words(sentence)))
+            if shared >= 2 and shared / len(wanted) > best:
+                best, found = shared / len(wanted), sentence
+    return found.strip(' "')
+
+
+def _everything(reading: Reading) -> str:
+    known: dict[str, Statement] = {}
+    for source in (*reversed(reading.earlier), reading.words):
+        for statement in told(source):
+            if statement.owner != "the":
+                known.pop(statement.phrase.lower(), None)
+                known[statement.phrase.lower()] = statement
+    if not known:
+        return "Nothing yet: there is no statement of yours in my context."
+    lines = [f"- {_possessor(found.owner)} {found.phrase}: **{found.value}**" for found in known.values()]
+    return "This stands in my context:\n\n" + "\n".join(lines[-40:])
+
+
+def _acknowledge(statements: Sequence[Statement], reading: Reading) -> str:
+    opener = _OPENERS[reading.seed % len(_OPENERS)]
+    told_now = [f"{_possessor(found.owner)} {found.phrase} is **{found.value}**" for found in statements[:6]]
+    listed = ", ".join(told_now[:-1]) + (" and " if len(told_now) > 1 else "") + told_now[-1]
+    name = next((found.value for found in statements if found.phrase == "name" and found.owner == "my"), "")
+    greeting = f"Hello {name}. " if name and reading.first else ""
+    return f"{greeting}{opener} {listed}."
+
+
+def _chat(words: str, reading: Reading) -> str:
+    topics = [f"*{topic}*" for topic in samples.topics(words, 3)]
+    if not topics:
+        return "I am here. Tell me something, or ask for something you told me before."
+    listed = ", ".join(topics[:-1]) + (" and " if len(topics) > 1 else "") + topics[-1]
+    return _CHAT[reading.seed % len(_CHAT)].format(topics=listed)
+
+
+def _possessor(owner: str) -> str:
+    return {"my": "your", "our": "your", "": "the", "your": "my"}.get(owner, owner)
