@@ -20,7 +20,7 @@ def environment_reads() -> dict[str, ast.expr | None]:
     """Every name that the settings read from the environment, with its default as written."""
     reads: dict[str, ast.expr | None] = {}
     for node in ast.walk(ast.parse((ROOT / "ctxsite" / "settings.py").read_text())):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("env."):
+        if isinstance(node, ast.Call) and re.fullmatch(r"env\.\w+", ast.unparse(node.func)):
             assert isinstance(node.args[0], ast.Constant)
             default = next((keyword.value for keyword in node.keywords if keyword.arg == "default"), None)
             reads[str(node.args[0].value)] = default
