@@ -19,7 +19,7 @@ _FOUR_BYTE = bytes(range(0xF0, 0xF8))
 
 # Hundredths of a token for one character of each class; a word's start costs extra, so that runs of
 # indentation are cheap.
-_WEIGHTS = ((_LETTERS, 29), (_DIGITS, 120), (_PUNCTUATION, 50), (_TWO_BYTE, 60), (_THREE_BYTE, 70), (_FOUR_BYTE, 260))
+_WEIGHTS = ((_LETTERS, 29), (_DIGITS, 140), (_PUNCTUATION, 50), (_TWO_BYTE, 60), (_THREE_BYTE, 70), (_FOUR_BYTE, 260))
 _WORD = 12
 
 MESSAGE = 4
