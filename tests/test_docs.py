@@ -30,7 +30,7 @@ def environment_reads() -> dict[str, ast.expr | None]:
 def documented() -> dict[str, str]:
     """Every name with a row of its own in docs/configuration.md, with the cell of its default."""
     rows = {}
-    for line in CONFIGURATION.splitlines():
+    for line in filter(lambda line: line.startswith("|"), CONFIGURATION.splitlines()):
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         for name in re.findall(r"`([A-Z][A-Z_]+)`", cells[0]):
             rows[name] = cells[1]
