@@ -9,11 +9,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
-from chat.context.patterns import PATTERNS
-
-Kind = Literal["id", "email", "url", "amount", "date", "version", "quoted", "phone", "path", "name", "quantity"]
+from chat.context.patterns import PATTERNS, Kind
 
 # A clause that is longer is cut around its value, at words.
 QUOTE_CHARACTERS = 100
@@ -30,10 +27,11 @@ _HEX = re.compile(r"[0-9a-f]{7,}", re.IGNORECASE)
 # Words that are capitalised for another reason than being a name.
 _NOT_NAMES = re.compile(
     r"I|I'm|I've|I'll|I'd|The|A|An|And|But|Or|So|If|It|It's|That|This|These|Those|He|She|We|You|They|My|Your|Our|His|Her"
-    r"|What|When|Where|Why|How|Who|Yes|No|Not|Ok|Okay|Hi|Hello|Hey|Thanks|Please|Also|Then|Sorry|Sure|Great|Well|Just"
+    r"|What|When|Where|Why|How|Who|Yes|No|Not|Ok|Okay|Hi|Hello|Hey|Thanks|Please|Also|Then|Sorry|Sure|Great|Well|Just|Wow|Yeah|Oh|Dear"
     r"|Der|Die|Das|Ein|Eine|Und|Aber|Oder|Ich|Wir|Sie|Er|Es|Du|Ihr|Mein|Meine|Ja|Nein|Bitte|Danke"
     r"|Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
 )
+_POSSESSIVE = re.compile(r"['’]s$")
 _TRAILING = ".,;:!?)]}'\"*_"
 
 
@@ -74,7 +72,8 @@ def _spans(text: str) -> Iterator[tuple[int, int, Kind]]:
             start, end = _trimmed(kind, text, *(match.span(group) if group else match.span()))
             # A label or a form of its own ("room 12", an IBAN) is evidence enough; a bare word must look like an id.
             told = bool(group) and kind == "id"
-            if end <= start or not (told or _plausible(kind, text[start:end])):
+            lone = group == "names" and " " not in text[start:end]
+            if end <= start or lone or not (told or _plausible(kind, text[start:end])):
                 continue
             if kind == "quoted":
                 # Words in quotes often are an id or a name: then one of the two is enough.
@@ -97,6 +96,7 @@ def _trimmed(kind: Kind, text: str, start: int, end: int) -> tuple[int, int]:
             start += len(words.pop(0)) + 1
         while words and _NOT_NAMES.fullmatch(words[-1]):
             end -= len(words.pop()) + 1
+        end = start + len(_POSSESSIVE.sub("", text[start:end]))
     return start, end
 
 
@@ -122,13 +122,13 @@ def _is_id(word: str) -> bool:
     return digits >= 3 or bool(_HEX.fullmatch(word)) or (digits >= 2 and len(letters) <= 4)
 
 
-def quote_around(text: str, start: int, end: int) -> str:
+def quote_around(text: str, start: int, end: int, *, characters: int = QUOTE_CHARACTERS) -> str:
     """The clause that the value text[start:end] rests on, on one line and cut at words.
 
-    At most QUOTE_CHARACTERS, or the value alone where that is longer. A clause that is nothing but the value brings
+    At most `characters`, or the value alone where that is longer. A clause that is nothing but the value brings
     the one before it along, where its label stands ("Order number?" and then "A-7731").
     """
-    reach = 2 * QUOTE_CHARACTERS
+    reach = 2 * characters
     left, right = text[max(0, start - reach) : start], text[end : end + reach]
     clause = _last_clause(left)
     after = _first_clause(right)
@@ -136,7 +136,7 @@ def quote_around(text: str, start: int, end: int) -> str:
         bare = left.rstrip()
         clause = _last_clause(bare[: len(bare) - 1]) + left[max(0, len(bare) - 1) :]
     before, value, after = (" ".join(part.split()) for part in (clause, text[start:end], after))
-    room = max(0, QUOTE_CHARACTERS - len(value) - 2)
+    room = max(0, characters - len(value) - 2)
     before = _cut_left(before, max(int(room * _BEFORE), room - len(after)))
     after = _cut_right(after, room - len(before))
     spaced_left = " " if before and clause[-1:].isspace() else ""

@@ -7,6 +7,9 @@ value is its named group where one took part in the match, else the whole match.
 """
 
 import re
+from typing import Literal
+
+Kind = Literal["id", "email", "url", "amount", "date", "version", "quoted", "phone", "path", "name", "quantity"]
 
 _SPACE = "[ \\u00a0\\u202f\\u2009]"
 _DASH = "[-\\u2010-\\u2014]"
@@ -64,139 +67,140 @@ _FILE = (
     r"|svg|webp|mp[34]|mov|wav|ics|eml|pem|key|crt|lock|exe|dll|so|deb|rpm|iso|bin|hex|dwg|step|stl)"
 )
 
-PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(pattern, flags))
-    for kind, pattern, flags in (
-        (
-            "url",
-            r"(?<![A-Za-z0-9])(?:https?|ftp|wss?)://[^\s<>\"'`{}|\\^\u2018-\u201f«»\u3000-\u9fff\uff00-\uffef]{3,2000}"
-            r"|(?<![A-Za-z0-9.@/-])www\.[A-Za-z0-9./?=&%#_~:+-]{3,500}",
-            re.IGNORECASE,
-        ),
-        (
-            "email",
-            r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])",
-            0,
-        ),
-        (
-            "url",
-            r"(?<![A-Za-z0-9.@/_-])(?:[A-Za-z0-9-]{2,63}\.){1,4}(?:com|org|net|de|io|dev|app|edu|gov|eu|ch|at|co\.uk)"
-            r"(?:/[A-Za-z0-9./?=&%#_~:+-]{1,300})?(?![A-Za-z0-9_-])",
-            0,
-        ),
-        (
-            "path",
-            r"(?<![A-Za-z0-9/.:~_-])(?:~|\.{1,2})?(?:/[A-Za-zÀ-ɏ0-9_.@+-]{1,128}){2,40}"
-            r"|(?<![A-Za-z0-9])[A-Za-z]:\\[^\s<>:\"|?*]{1,255}"
-            rf"|(?<![A-Za-zÀ-ɏ0-9_.@/-])[A-Za-zÀ-ɏ0-9_-]{{1,64}}(?:\.[A-Za-zÀ-ɏ0-9_-]{{1,64}}){{0,3}}\.{_FILE}"
-            r"(?![A-Za-z0-9_-])(?!\.[A-Za-z0-9])",
-            0,
-        ),
-        (
-            "date",
-            # 2025-11-03T14:05:00Z
-            rf"{_START}\d{{4}}-\d{{2}}-\d{{2}}(?:[T ]{_CLOCK}(?:Z|[+-]\d{{2}}:?\d{{2}})?)?{_END}"
-            # 03/11/2025, 3.11.25
-            rf"|{_START}\d{{1,2}}([./-])\d{{1,2}}\1(?:\d{{4}}|\d{{2}})(?![A-Za-z0-9])(?![./-][0-9])"
-            # 12 September 2025, 3rd of Nov, 3. November
-            rf"|{_START}\d{{1,2}}(?:st|nd|rd|th|\.)?(?: of)?{_SPACE}{_MONTH}{_MONTH_END}(?:,?{_SPACE}\d{{4}}{_END})?"
-            # September 12th, 2025; September 2025
-            rf"|(?<![A-Za-zÀ-ɏ]){_MONTH}{_MONTH_END}{_SPACE}"
-            rf"(?:\d{{1,2}}(?:st|nd|rd|th)?{_END}(?![.:]\d)(?:,?{_SPACE}\d{{4}}{_END})?|\d{{4}}{_END})"
-            # am 12.9.
-            r"|(?<=[Aa]m |om |is |um |it |ab |en )\d{1,2}\.\d{1,2}\.(?![0-9])"
-            # 14:05, 2:30 pm, 9 am, 14 Uhr
-            rf"|{_START}{_CLOCK}(?:{_SPACE}?(?:[ap]m|[AP]M|[ap]\.m\.|Uhr))?(?![A-Za-z0-9:])"
-            rf"|{_START}\d{{1,2}}(?:\.\d{{2}})?{_SPACE}?(?:[ap]m|[AP]M|[ap]\.m\.|Uhr)(?![A-Za-z0-9])",
-            0,
-        ),
-        (
-            "amount",
-            rf"{_CURRENCY}{_SPACE}?{_NUMBER}{_SCALE}"
-            rf"|(?<![A-Za-z0-9]){_CODE}{_SPACE}?{_NUMBER}{_SCALE}{_END}"
-            rf"|{_START}{_NUMBER}{_SCALE}{_SPACE}?(?:{_CURRENCY}|{_CODE}(?![A-Za-zÀ-ɏ]))"
-            rf"|{_START}{_NUMBER}{_SPACE}?(?:[%‰]|percent|per cent|Prozent)",
-            0,
-        ),
-        (
-            "id",
-            # An IBAN, a card, an IPv4 address, a MAC address.
-            r"(?<![A-Za-z0-9])(?P<a>[A-Z]{2}\d{2}(?: [0-9A-Z]{4}){3,7}(?: [0-9A-Z]{1,4})?)(?![A-Za-z0-9])"
-            r"|(?<![A-Za-z0-9])(?P<b>\d{4}(?: \d{4}){2,4})(?![A-Za-z0-9])"
-            r"|(?<![A-Za-z0-9.])(?P<c>\d{1,3}(?:\.\d{1,3}){3}(?::\d{2,5})?)(?![A-Za-z0-9])(?!\.\d)"
-            r"|(?<![A-Za-z0-9:])(?P<d>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})(?![A-Za-z0-9:])",
-            0,
-        ),
-        (
-            "phone",
-            r"(?<![A-Za-z0-9+])\+\d[\d \u00a0()./-]{6,22}\d(?![A-Za-z0-9])"
-            r"|(?<![A-Za-z0-9])\(\d{3,5}\)[ -]?\d{3,4}[ -]?\d{2,5}(?![A-Za-z0-9])"
-            r"|(?<![A-Za-z0-9-])\d{3}-\d{3}-\d{4}(?![A-Za-z0-9-])"
-            r"|(?<![A-Za-z0-9-])0\d{2,5}[ /]\d{3,9}(?: \d{2,6}){0,3}(?![A-Za-z0-9])",
-            0,
-        ),
-        (
-            "version",
-            r"(?<![A-Za-z0-9])(?:[Vv]|[Ff][Ww] ?|[Ff]irmware |[Vv]ersion |[Vv]er\. ?|[Rr]elease )"
-            r"(?P<a>\d{1,5}(?:\.\d{1,6}){0,4}(?:-[A-Za-z0-9.]{1,20}(?<!\.))?)(?![A-Za-z0-9])(?!\.\d)"
-            r"|(?<![A-Za-z0-9.])\d{1,5}(?:\.\d{1,6}){2,4}(?:-[A-Za-z]{1,8}\.?\d{0,4})?(?![A-Za-z0-9])(?!\.\d)"
-            r"|(?<![A-Za-zÀ-ɏ])[A-Z][A-Za-z+#]{1,20} (?P<b>\d{1,3}\.\d{1,3})(?![A-Za-z0-9%,])(?!\.\d| ?[A-Za-z%€$])",
-            0,
-        ),
-        (
-            "quantity",
-            rf"{_START}{_NUMBER}(?:{_SPACE}?(?:[x×]|{_DASH}){_SPACE}?{_NUMBER}){{0,3}}{_SPACE}?(?:{_UNITS})"
-            r"(?![A-Za-zÀ-ɏ0-9²³])",
-            0,
-        ),
-        (
-            "id",
-            rf"(?<![A-Za-zÀ-ɏ]){_LABEL}{_IS}(?P<value>[A-Z]{{0,4}}\d{{1,20}})(?![A-Za-z0-9])(?![-/_.,]\w)",
-            re.IGNORECASE,
-        ),
-        (
-            "id",
-            rf"(?<![A-Za-zÀ-ɏ])(?i:{_SECRET})\s{{0,3}}(?i:is|ist|lautet|:|=)\s{{0,3}}(?P<value>[A-Z][A-Z0-9]{{3,15}})"
-            r"(?![A-Za-z0-9-])",
-            0,
-        ),
-        (
-            "id",
-            # A word with a digit in it; `exact` decides which of them are ids.
-            r"(?<![A-Za-z0-9])(?=[A-Za-z_/.-]{0,40}[0-9])[A-Za-z0-9]{1,128}(?:[-/_.\u2010-\u2013][A-Za-z0-9]{1,64}){0,12}"
-            r"(?![A-Za-z0-9])",
-            0,
-        ),
-        ("date", rf"{_START}(?:19|20)\d{{2}}{_END}(?![.,]\d)", 0),
-        ("quantity", rf"{_START}(?:\d{{1,12}}(?:[.,'\u2019]\d{{1,12}}){{1,5}}|\d{{3,4}})(?![A-Za-z0-9])(?![.,]\d)", 0),
-        (
-            "name",
-            rf"(?<![A-Za-zÀ-ɏ])(?:[Mm]y name is|[Mm]y name's|[Cc]all me|I'm|I\u2019m|I am|[Tt]his is|[Nn]ame:"
-            rf"|[Mm]ein Name ist|[Ii]ch heiße|[Ii]ch bin|{_RELATION}(?: is| ist)?) (?P<value>{_NAME})",
-            0,
-        ),
-        (
-            "name",
-            r"(?<![A-Za-zÀ-ɏ])(?:my name is|call me|mein name ist|ich heiße) "
-            r"(?!(?:not|a|an|the|on|in|if|when|back|later|at|as|to|nicht|auf|in)\b)(?P<value>[a-zà-ÿ]{2,20})"
-            r"(?![A-Za-zÀ-ɏ])",
-            re.IGNORECASE,
-        ),
-        (
-            "name",
-            rf"(?<![A-Za-zÀ-ɏ])(?:Mrs?|Ms|Miss|Dr|Prof|Herrn?|Frau|Mme|Sir)\.? (?P<value>{_NAME})",
-            0,
-        ),
-        ("name", rf"(?<=[a-zà-ÿ0-9,;:(] )(?P<value>{_NAMES})", 0),
-        ("name", r"(?<![A-Za-z0-9@./])@[A-Za-z][A-Za-z0-9_]{2,30}(?![A-Za-z0-9@.])", 0),
-        (
-            "quoted",
-            r"(?<![A-Za-z0-9\"])\"(?=[^\s\"])(?P<a>[^\"\n]{2,80})(?<=\S)\"(?![A-Za-z0-9\"]|\s{0,2}:)"
-            r"|[“„](?P<b>[^“”„\"\n]{2,80})[“”\"]|«(?P<c>[^«»\n]{2,80})»|»(?P<d>[^«»\n]{2,80})«"
-            r"|‘(?P<e>[^‘’\n]{2,80})’(?![A-Za-z])|(?<![A-Za-z0-9`])`(?P<f>[^`\n]{2,80})`(?!`)"
-            r"|(?<![A-Za-z0-9'])'(?=[^\s'])(?P<g>[^'\n]{2,60})(?<=\S)'(?![A-Za-z0-9'])"
-            r"|「(?P<h>[^「」\n]{2,80})」",
-            0,
-        ),
-    )
+_TABLE: tuple[tuple[Kind, str, int], ...] = (
+    (
+        "url",
+        r"(?<![A-Za-z0-9])(?:https?|ftp|wss?)://[^\s<>\"'`{}|\\^\u2018-\u201f«»\u3000-\u9fff\uff00-\uffef]{3,2000}"
+        r"|(?<![A-Za-z0-9.@/-])www\.[A-Za-z0-9./?=&%#_~:+-]{3,500}",
+        re.IGNORECASE,
+    ),
+    (
+        "email",
+        r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])",
+        0,
+    ),
+    (
+        "url",
+        r"(?<![A-Za-z0-9.@/_-])(?:[A-Za-z0-9-]{2,63}\.){1,4}(?:com|org|net|de|io|dev|app|edu|gov|eu|ch|at|co\.uk)"
+        r"(?:/[A-Za-z0-9./?=&%#_~:+-]{1,300})?(?![A-Za-z0-9_-])",
+        0,
+    ),
+    (
+        "path",
+        r"(?<![A-Za-z0-9/.:~_-])(?:~|\.{1,2})?(?:/[A-Za-zÀ-ɏ0-9_.@+-]{1,128}){2,40}"
+        r"|(?<![A-Za-z0-9])[A-Za-z]:\\[^\s<>:\"|?*]{1,255}"
+        rf"|(?<![A-Za-zÀ-ɏ0-9_.@/-])[A-Za-zÀ-ɏ0-9_-]{{1,64}}(?:\.[A-Za-zÀ-ɏ0-9_-]{{1,64}}){{0,3}}\.{_FILE}"
+        r"(?![A-Za-z0-9_-])(?!\.[A-Za-z0-9])",
+        0,
+    ),
+    (
+        "date",
+        # 2025-11-03T14:05:00Z
+        rf"{_START}\d{{4}}-\d{{2}}-\d{{2}}(?:[T ]{_CLOCK}(?:Z|[+-]\d{{2}}:?\d{{2}})?)?{_END}"
+        # 03/11/2025, 3.11.25
+        rf"|{_START}\d{{1,2}}([./-])\d{{1,2}}\1(?:\d{{4}}|\d{{2}})(?![A-Za-z0-9])(?![./-][0-9])"
+        # 12 September 2025, 3rd of Nov, 3. November
+        rf"|{_START}\d{{1,2}}(?:st|nd|rd|th|\.)?(?: of)?{_SPACE}{_MONTH}{_MONTH_END}(?:,?{_SPACE}\d{{4}}{_END})?"
+        # September 12th, 2025; September 2025
+        rf"|(?<![A-Za-zÀ-ɏ]){_MONTH}{_MONTH_END}{_SPACE}"
+        rf"(?:\d{{1,2}}(?:st|nd|rd|th)?{_END}(?![.:]\d)(?:,?{_SPACE}\d{{4}}{_END})?|\d{{4}}{_END})"
+        # am 12.9.
+        r"|(?<=[Aa]m |om |is |um |it |ab |en )\d{1,2}\.\d{1,2}\.(?![0-9])"
+        # 14:05, 2:30 pm, 9 am, 14 Uhr
+        rf"|{_START}{_CLOCK}(?:{_SPACE}?(?:[ap]m|[AP]M|[ap]\.m\.|Uhr))?(?![A-Za-z0-9:])"
+        rf"|{_START}\d{{1,2}}(?:\.\d{{2}})?{_SPACE}?(?:[ap]m|[AP]M|[ap]\.m\.|Uhr)(?![A-Za-z0-9])",
+        0,
+    ),
+    (
+        "amount",
+        rf"{_CURRENCY}{_SPACE}?{_NUMBER}{_SCALE}"
+        rf"|(?<![A-Za-z0-9]){_CODE}{_SPACE}?{_NUMBER}{_SCALE}{_END}"
+        rf"|{_START}{_NUMBER}{_SCALE}{_SPACE}?(?:{_CURRENCY}|{_CODE}(?![A-Za-zÀ-ɏ]))"
+        rf"|{_START}{_NUMBER}{_SPACE}?(?:[%‰]|percent|per cent|Prozent)",
+        0,
+    ),
+    (
+        "id",
+        # An IBAN, a card, an IPv4 address, a MAC address.
+        r"(?<![A-Za-z0-9])(?P<a>[A-Z]{2}\d{2}(?: [0-9A-Z]{4}){3,7}(?: [0-9A-Z]{1,4})?)(?![A-Za-z0-9])"
+        r"|(?<![A-Za-z0-9])(?P<b>\d{4}(?: \d{4}){2,4})(?![A-Za-z0-9])"
+        r"|(?<![A-Za-z0-9.])(?P<c>\d{1,3}(?:\.\d{1,3}){3}(?::\d{2,5})?)(?![A-Za-z0-9])(?!\.\d)"
+        r"|(?<![A-Za-z0-9:])(?P<d>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})(?![A-Za-z0-9:])",
+        0,
+    ),
+    (
+        "phone",
+        r"(?<![A-Za-z0-9+])\+\d[\d \u00a0()./-]{6,22}\d(?![A-Za-z0-9])"
+        r"|(?<![A-Za-z0-9])\(\d{3,5}\)[ -]?\d{3,4}[ -]?\d{2,5}(?![A-Za-z0-9])"
+        r"|(?<![A-Za-z0-9-])\d{3}-\d{3}-\d{4}(?![A-Za-z0-9-])"
+        r"|(?<![A-Za-z0-9-])0\d{2,5}[ /]\d{3,9}(?: \d{2,6}){0,3}(?![A-Za-z0-9])",
+        0,
+    ),
+    (
+        "version",
+        r"(?<![A-Za-z0-9])(?:[Vv]|[Ff][Ww] ?|[Ff]irmware |[Vv]ersion |[Vv]er\. ?|[Rr]elease )"
+        r"(?P<a>\d{1,5}(?:\.\d{1,6}){0,4}(?:-[A-Za-z0-9.]{1,20}(?<!\.))?)(?![A-Za-z0-9])(?!\.\d)"
+        r"|(?<![A-Za-z0-9.])\d{1,5}(?:\.\d{1,6}){2,4}(?:-[A-Za-z]{1,8}\.?\d{0,4})?(?![A-Za-z0-9])(?!\.\d)"
+        r"|(?<![A-Za-zÀ-ɏ])[A-Z][A-Za-z+#]{1,20} (?P<b>\d{1,3}\.\d{1,3})(?![A-Za-z0-9%,])(?!\.\d| ?[A-Za-z%€$])",
+        0,
+    ),
+    (
+        "quantity",
+        rf"{_START}{_NUMBER}(?:{_SPACE}?(?:[x×]|{_DASH}){_SPACE}?{_NUMBER}){{0,3}}{_SPACE}?(?:{_UNITS})"
+        r"(?![A-Za-zÀ-ɏ0-9²³])",
+        0,
+    ),
+    (
+        "id",
+        rf"(?<![A-Za-zÀ-ɏ]){_LABEL}{_IS}(?P<value>[A-Z]{{0,4}}\d{{1,20}})(?![A-Za-z0-9])(?![-/_.,]\w)",
+        re.IGNORECASE,
+    ),
+    (
+        "id",
+        rf"(?<![A-Za-zÀ-ɏ])(?i:{_SECRET})\s{{0,3}}(?i:is|ist|lautet|:|=)\s{{0,3}}(?P<value>[A-Z][A-Z0-9]{{3,15}})"
+        r"(?![A-Za-z0-9-])",
+        0,
+    ),
+    (
+        "id",
+        # A word with a digit in it; `exact` decides which of them are ids.
+        r"(?<![A-Za-z0-9])(?=[A-Za-z_/.-]{0,40}[0-9])[A-Za-z0-9]{1,128}(?:[-/_.\u2010-\u2013][A-Za-z0-9]{1,64}){0,12}"
+        r"(?![A-Za-z0-9])",
+        0,
+    ),
+    ("date", rf"{_START}(?:19|20)\d{{2}}{_END}(?![.,]\d)", 0),
+    ("quantity", rf"{_START}(?:\d{{1,12}}(?:[.,'\u2019]\d{{1,12}}){{1,5}}|\d{{3,4}})(?![A-Za-z0-9])(?![.,]\d)", 0),
+    (
+        "name",
+        rf"(?<![A-Za-zÀ-ɏ])(?:[Mm]y name is|[Mm]y name's|[Cc]all me|I'm|I\u2019m|I am|[Tt]his is|[Nn]ame:"
+        rf"|[Mm]ein Name ist|[Ii]ch heiße|[Ii]ch bin|{_RELATION}(?: is| ist)?) (?P<value>{_NAME})",
+        0,
+    ),
+    (
+        "name",
+        r"(?<![A-Za-zÀ-ɏ])(?:my name is|call me|mein name ist|ich heiße) "
+        r"(?!(?:not|a|an|the|on|in|if|when|back|later|at|as|to|nicht|auf|in)\b)(?P<value>[a-zà-ÿ]{2,20})"
+        r"(?![A-Za-zÀ-ɏ])",
+        re.IGNORECASE,
+    ),
+    (
+        "name",
+        rf"(?<![A-Za-zÀ-ɏ])(?:Mrs?|Ms|Miss|Dr|Prof|Herrn?|Frau|Mme|Sir)\.? (?P<value>{_NAME})",
+        0,
+    ),
+    ("name", rf"(?<=[a-zà-ÿ0-9,;:(] )(?P<names>{_NAMES})", 0),
+    ("name", r"(?<![A-Za-z0-9@./])@[A-Za-z][A-Za-z0-9_]{2,30}(?![A-Za-z0-9@.])", 0),
+    (
+        "quoted",
+        r"(?<![A-Za-z0-9\"])\"(?=[^\s\"])(?P<a>[^\"\n]{2,80})(?<=\S)\"(?![A-Za-z0-9\"]|\s{0,2}:)"
+        r"|[“„](?P<b>[^“”„\"\n]{2,80})[“”\"]|«(?P<c>[^«»\n]{2,80})»|»(?P<d>[^«»\n]{2,80})«"
+        r"|‘(?P<e>[^‘’\n]{2,80})’(?![A-Za-z])|(?<![A-Za-z0-9`])`(?P<f>[^`\n]{2,80})`(?!`)"
+        r"|(?<![A-Za-z0-9'])'(?=[^\s'])(?P<g>[^'\n]{2,60})(?<=\S)'(?![A-Za-z0-9'])"
+        r"|「(?P<h>[^「」\n]{2,80})」",
+        0,
+    ),
+)
+
+PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(pattern, flags)) for kind, pattern, flags in _TABLE
 )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from chat.context.tokens import Counter
-from chat.context.values import Block, Fact, Message, Request, Summary, Turn
+from chat.context.values import Block, Fact, Message, Request, Step, Summary, Turn
 
 # Part of a summary's input hash: raise it whenever a change of these texts should allow summaries to be made anew.
 PROMPT_VERSION = "1"
@@ -79,6 +79,7 @@ _DATA_TAGS = (
 )
 # The gap is bounded, so that no input makes the search slow; nobody reads "<" and ten spaces as a delimiter.
 _DELIMITER = re.compile(r"<(?=[\s/\u200b-\u200f\u2060\ufeff]{0,8}(?:" + "|".join(_DATA_TAGS) + r")\b)", re.IGNORECASE)
+_SPEAKERS = {"text": "Assistant", "tool_use": "Tool call", "tool_result": "Tool result"}
 _SPACES = re.compile(r"\s+")
 
 
@@ -141,15 +142,13 @@ def fold(text: str) -> str:
 
 def render_turn(turn: Turn) -> str:
     """The words of one turn with who said them, not yet quoted: for recall. Thinking is left out."""
-    lines = [f"User: {turn.prompt.strip()}"]
-    lines += [f"Tool {step.kind.removeprefix('tool_')}: {step.body.strip()}" for step in turn.steps if _told(step.kind)]
-    if turn.reply.strip():
-        lines.append(f"Assistant: {turn.reply.strip()}")
-    return "\n".join(lines)
+    spoken = [("User", turn.prompt), *((_SPEAKERS[step.kind], step.body) for step in turn.steps if _told(step))]
+    spoken.append(("Assistant", turn.reply))
+    return "\n".join(f"{who}: {words.strip()}" for who, words in spoken if words.strip())
 
 
-def _told(kind: str) -> bool:
-    return kind in ("tool_use", "tool_result")
+def _told(step: Step) -> bool:
+    return step.kind in _SPEAKERS
 
 
 def render_transcript(turns: Iterable[Turn]) -> str:
@@ -162,12 +161,21 @@ def _transcribed(turn: Turn) -> str:
     for step in turn.steps:
         if step.kind == "text":
             parts.append(_quoted("assistant", step.body))
-        elif _told(step.kind):
+        elif _told(step):
             named = {"name": step.name} if step.name else {}
             parts.append(_quoted(step.kind, step.body, **named))
     if turn.reply.strip():
         parts.append(_quoted("assistant", turn.reply))
     return f'<turn number="{turn.number}">\n' + "\n".join(parts) + "\n</turn>"
+
+
+def source_text(turns: Iterable[Turn]) -> str:
+    """The bare words of the turns: what the gate compares a summary with. Excluded turns and thinking are left out."""
+    told = (turn for turn in turns if not turn.excluded_by)
+    words = (
+        part for turn in told for part in (turn.prompt, *(step.body for step in turn.steps if _told(step)), turn.reply)
+    )
+    return "\n\n".join(part.strip() for part in words if part.strip())
 
 
 def _orders(limit_tokens: int) -> str:

@@ -150,8 +150,9 @@ class Ratios:
 
         def stored(name: str) -> float:
             value = data.get(name)
-            usable = isinstance(value, int | float) and math.isfinite(value)
-            return _clamped(name, float(value)) if usable else float(getattr(START, name))
+            if isinstance(value, int | float) and math.isfinite(value):
+                return _clamped(name, float(value))
+            return float(getattr(START, name))
 
         samples = data.get("samples")
         return cls(
