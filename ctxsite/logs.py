@@ -13,6 +13,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 FRAMES = 12
+PROBES = {f"{method} {path}" for method in ("GET", "HEAD") for path in ("/healthz", "/readyz")}
 
 
 def describe_exception(_: Any, __: str, event: EventDict) -> EventDict:
@@ -34,9 +35,14 @@ def describe_exception(_: Any, __: str, event: EventDict) -> EventDict:
 
 
 def narrow_request(_: Any, __: str, event: EventDict) -> EventDict:
-    """Keep method and path of a request. A query string can hold what somebody searched for."""
+    """Keep method and path of a request. A query string can hold what somebody searched for.
+
+    A load balancer's probe that went well is no news.
+    """
     if isinstance(request := event.get("request"), str):
         event["request"] = request.partition("?")[0]
+        if event["request"] in PROBES and event.get("code") == 200:
+            raise structlog.DropEvent
     event.pop("user_agent", None)
     return event
 

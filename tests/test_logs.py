@@ -1,0 +1,69 @@
+"""ctxsite/logs.py: what happened can be read in the logs, what somebody wrote cannot."""
+
+import io
+import json
+import logging
+import logging.config
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from django.conf import settings
+
+from ctxsite import logs
+
+CANARY = "canary-7731"
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What the production configuration writes."""
+    stream = io.StringIO()
+    configuration = logs.configuration(level="INFO", readable=False)
+    configuration["handlers"]["stderr"]["stream"] = stream
+    logging.config.dictConfig(configuration)
+    yield stream
+    logging.config.dictConfig(settings.LOGGING)
+
+
+def parsed(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_an_event_is_one_line_of_json_with_its_fields(lines):
+    structlog.get_logger("chat.flow").info("model_call", turn=7, tokens=1200)
+    [line] = parsed(lines)
+    assert {"event": "model_call", "turn": 7, "tokens": 1200, "level": "info", "logger": "chat.flow"}.items() <= (
+        line.items()
+    )
+
+
+@pytest.mark.parametrize("logger", [structlog.get_logger("chat"), logging.getLogger("some.library")])
+def test_an_exception_is_logged_by_type_and_place_without_its_message(lines, logger):
+    try:
+        try:
+            raise ValueError(f"Key (reply)=({CANARY}) already exists")
+        except ValueError as error:
+            raise RuntimeError(CANARY) from error
+    except RuntimeError:
+        logger.exception("failed")
+    [line] = parsed(lines)
+    assert CANARY not in lines.getvalue()
+    assert line["error"] == ["builtins.RuntimeError", "builtins.ValueError"]
+    assert "test_logs.py" in str(line["error_at"])
+
+
+@pytest.mark.django_db
+def test_a_search_is_not_written_down(lines, client):
+    client.get(f"/accounts/login/?next=/&q={CANARY}", headers={"user-agent": CANARY})
+    [line] = [line for line in parsed(lines) if line["event"] in ("request_finished", "request_failed")]
+    assert line["request"] == "GET /accounts/login/"
+    assert CANARY not in lines.getvalue()
+
+
+@pytest.mark.django_db
+def test_a_probe_that_went_well_is_no_news_and_one_that_failed_is(lines, client):
+    client.get("/healthz")
+    assert parsed(lines) == []
+    client.get("/readyz")
+    assert [(line["request"], line["code"]) for line in parsed(lines)] == [("GET /readyz", 503)]
