@@ -27,7 +27,8 @@ LEAST_SAMPLE = 48  # tokens
 # Learnt ratios stay within 0.5 to 5 times the start: one strange measurement must not break the budget.
 CLAMP_LOW, CLAMP_HIGH = 0.5, 5.0
 # The first call corrects its whole error, each later one less of it, down to the steady part: a start that is 50 % off
-# in every class is learnt in 60 calls of any mixture to under 5 %, and then one odd call can't undo that.
+# in every class is learnt to under 5 % in some 40 calls if each class now and then dominates one, and after that one
+# odd call can't undo it.
 STEADY_RATE = 0.25
 EAGER_CALLS = 40
 # A number in an error is the truth about one request; the next one must be below it, not at it.

@@ -123,9 +123,11 @@ factors = st.one_of(st.floats(0.5, 0.85), st.floats(1.15, 1.5))
 
 
 def _mixed(source: random.Random) -> Shares:
+    """A request like those of a conversation: mostly prose, now and then one that is mostly something else."""
     size = source.randint(400, 40_000)
-    parts = [source.random() ** 3 for _ in CLASSES]
-    return Shares(**{name: int(size * part / sum(parts)) for name, part in zip(CLASSES, parts, strict=True)})
+    parts = {name: source.random() * (1 if name == "prose" else 0.15) for name in CLASSES}
+    parts[source.choice(CLASSES)] += source.random() * 1.5
+    return Shares(**{name: int(size * part / sum(parts.values())) for name, part in parts.items()})
 
 
 @settings(max_examples=60, deadline=None)
