@@ -1,0 +1,247 @@
+"""The end of a run: what it came to is put together, then stored and recorded in one transaction."""
+
+import asyncio
+import hashlib
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from chat.context import gauge as gauges
+from chat.context.budget import Budget
+from chat.context.compaction import MESSAGES_A_TURN, Policy, level
+from chat.context.values import Assembled
+from chat.flow.engine import Engine
+from chat.flow.running import Running
+from chat.models import ChatSession, Turn
+from chat.store import closing, leases
+from chat.store.closing import Closed, Outcome, Sent
+from chat.store.leases import Claim
+from chat.store.loading import Loaded
+from chat.stream import rendering
+from monitoring import recording
+
+# The urgency of a compaction by the mark that was reached.
+PRIORITY = {"soft": 0, "high": 10, "hard": 20}
+# A measured prompt this far from its estimate is not one prompt's difference: something else changed too.
+LEAST_RATIO, MOST_RATIO = 0.25, 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Everything that closing a turn writes."""
+
+    claim: Claim
+    outcome: Outcome
+    call: dict[str, Any] | None
+    events: tuple[dict[str, Any], ...]
+    held: int
+    room: int
+    policy: Policy | None
+    gauge: dict[str, Any] | None
+
+
+async def ending(
+    running: Running,
+    loaded: Loaded | None,
+    budget: Budget | None,
+    policy: Policy | None,
+    assembled: Assembled | None,
+    status: str,
+    error: str,
+    engine: Engine,
+) -> Ending:
+    """Put together how a run ended, from whatever of it came into being."""
+    text = running.text
+    usage = running.usage
+    measured = usage.total_input or None
+    counter = engine.counter(loaded.model if loaded else settings.CHAT_MODEL)
+    rendered = await asyncio.to_thread(rendering.render, text) if text.strip() else None
+    thinking = sum(step.tokens for step in running.steps if step.kind == "thinking")
+    whole = bool(running.stop_reason)
+    prompt_tokens = _measured_prompt(loaded, assembled, measured)
+    outcome = Outcome(
+        status=status,
+        reply=text,
+        reply_html=rendered.html if rendered else "",
+        html_version=rendered.version if rendered else 0,
+        error=error,
+        stop_reason=running.stop_reason,
+        usage=_usage(running) if whole or measured else None,
+        prompt_tokens=prompt_tokens,
+        prompt_source=Turn.Source.ESTIMATED if prompt_tokens is None else Turn.Source.API,
+        reply_tokens=max(0, usage.output - thinking) if whole else counter.count(text),
+        reply_source=Turn.Source.API if whole else Turn.Source.ESTIMATED,
+        steps=tuple(running.steps),
+        sent=_sent(loaded, assembled, measured),
+    )
+    call, events, held, room, meter = None, (), 0, 0, None
+    if loaded and budget and policy and assembled:
+        report = assembled.manifest.report
+        held = gauges.held(report)
+        room = budget.room(held)
+        compacts = loaded.strategy == ChatSession.Strategy.SUMMARY and loaded.mode == ChatSession.Mode.AUTO
+        meter = gauges.gauge(
+            report,
+            budget=budget,
+            policy=policy,
+            measured=measured,
+            estimated=assembled.manifest.estimated,
+            reply_tokens=outcome.reply_tokens,
+            verbatim=loaded.number - assembled.manifest.window_from + 1,
+            compacts=compacts,
+        ).to_dict()
+        call = _call(running, loaded, budget, policy, assembled, error or "ok")
+        if assembled.manifest.trimmed:
+            events = (_trim(loaded, assembled),)
+    return Ending(
+        claim=running.claim,
+        outcome=outcome,
+        call=call,
+        events=events,
+        held=held,
+        room=room,
+        policy=policy,
+        gauge=meter,
+    )
+
+
+def close(end: Ending) -> Closed | None:
+    """Store the end of a run; None when the turn is no longer ours. One transaction with its call and its events."""
+    with transaction.atomic():
+        closed = closing.close_turn(end.claim, end.outcome)
+        if closed is None:
+            return None
+        if closed.trimmed:
+            for event in end.events:
+                recording.record_event(**event)
+        if end.call:
+            recording.record_call(**end.call)
+        _enqueue_compaction(closed, end)
+        return closed
+
+
+def record_rung(loaded: Loaded, call: uuid.UUID, refused: Assembled, lower: Assembled) -> None:
+    """Record that the API refused a request as too long, and which smaller one follows."""
+    recording.record_event(
+        session=loaded.session_id,
+        user=loaded.owner_id,
+        kind="rung",
+        number=loaded.number,
+        model=loaded.model,
+        tokens_before=refused.manifest.estimated,
+        tokens_after=lower.manifest.estimated,
+        seconds=None,
+        outcome="ok",
+        code=lower.rung,
+    )
+
+
+def _enqueue_compaction(closed: Closed, end: Ending) -> None:
+    """Compaction due? Then as a row, in this transaction: it survives whatever happens to this process."""
+    if end.policy is None or not compacts(closed.strategy, closed.mode):
+        return
+    reached = level(closed.open_tokens, closed.open_turns * MESSAGES_A_TURN, room=end.room, policy=end.policy)
+    if reached != "none":
+        leases.enqueue("compact", closed.session_id, priority=PRIORITY[reached])
+
+
+def compacts(strategy: str, mode: str) -> bool:
+    """Whether a session is compacted by itself."""
+    return strategy == ChatSession.Strategy.SUMMARY and mode == ChatSession.Mode.AUTO
+
+
+def _usage(running: Running) -> dict[str, int]:
+    usage = running.usage
+    return {
+        "input": usage.input,
+        "cache_read": usage.cache_read,
+        "cache_write": usage.cache_write,
+        "output": usage.output,
+    }
+
+
+def _measured_prompt(loaded: Loaded | None, assembled: Assembled | None, measured: int | None) -> int | None:
+    """The prompt's own tokens: this request's size less the last one's and its reply, where nothing else changed."""
+    if not (loaded and assembled and measured and loaded.previous):
+        return None
+    before, manifest = loaded.previous, assembled.manifest
+    same = (before.context_version, before.window_from, before.model) == (
+        loaded.context_version,
+        manifest.window_from,
+        loaded.model,
+    )
+    plain = not assembled.rung and not any(line.component == "recall" and line.used for line in manifest.report)
+    if not same or not plain:
+        return None
+    own = measured - before.measured - before.reply_tokens
+    guess = next((line.used for line in manifest.report if line.component == "current"), 0)
+    return own if own > 0 and guess * LEAST_RATIO <= own <= guess * MOST_RATIO else None
+
+
+def _sent(loaded: Loaded | None, assembled: Assembled | None, measured: int | None) -> Sent | None:
+    if not (loaded and assembled):
+        return None
+    return Sent(
+        manifest=assembled.manifest,
+        context_version=loaded.context_version,
+        model=loaded.model,
+        rung=assembled.rung,
+        body_sha256=assembled.request.sha256(),
+        measured=measured,
+    )
+
+
+def _call(
+    running: Running, loaded: Loaded, budget: Budget, policy: Policy, assembled: Assembled, outcome: str
+) -> dict[str, Any]:
+    usage = running.usage
+    report = assembled.manifest.report
+    return {
+        "call": running.call,
+        "session": loaded.session_id,
+        "user": loaded.owner_id,
+        "turn": loaded.turn_id,
+        "number": loaded.number,
+        "purpose": "reply",
+        "model": loaded.model,
+        "strategy": loaded.strategy,
+        "window": budget.window,
+        "input": usage.input,
+        "cache_read": usage.cache_read,
+        "cache_write": usage.cache_write,
+        "output": usage.output,
+        "components": {line.component: line.used for line in report},
+        "estimate": assembled.manifest.estimated,
+        "first_ms": running.first_ms,
+        "total_ms": int((time.monotonic() - running.sent_at) * 1000),
+        "stop_reason": running.stop_reason,
+        "outcome": outcome,
+        "ttl": settings.CHAT_CACHE_TTL,
+        "compacts_at": gauges.compacts_at(report, budget=budget, policy=policy),
+        "reserve": budget.window - budget.input_limit,
+        "system_digest": _digest(assembled),
+    }
+
+
+def _digest(assembled: Assembled) -> str:
+    return hashlib.sha256("\n".join(block.text for block in assembled.request.system).encode()).hexdigest()
+
+
+def _trim(loaded: Loaded, assembled: Assembled) -> dict[str, Any]:
+    kept = sum(run.tokens for run in assembled.manifest.runs if run.how in ("verbatim", "clamped"))
+    return {
+        "session": loaded.session_id,
+        "user": loaded.owner_id,
+        "kind": "trim",
+        "number": loaded.number,
+        "model": loaded.model,
+        "tokens_before": sum(turn.tokens for turn in loaded.history.turns),
+        "tokens_after": kept,
+        "seconds": None,
+        "outcome": "ok",
+        "code": assembled.rung or "window",
+    }

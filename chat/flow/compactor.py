@@ -1,0 +1,283 @@
+"""Compaction: summaries are made ahead of need, outside of any transaction, and committed in one.
+
+One attempt at a time for a session (its job is the claim). Every chunk that passed the gate is a draft row at once:
+a killed compactor pays for nothing twice. Losing the race costs the drafts nothing either; they wait until their
+input is true again. When nothing can be made, nothing is consumed: the turns stay, and trimming answers with a
+notice under pressure.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+
+from chat.context import gauge as gauges
+from chat.context.budget import Budget
+from chat.context.compaction import (
+    MESSAGES_A_TURN,
+    Chunk,
+    Level,
+    Merge,
+    Policy,
+    level,
+    plan_compaction,
+    plan_merge,
+)
+from chat.context.tokens import Counter
+from chat.flow.closing import compacts
+from chat.flow.engine import Engine
+from chat.flow.summariser import Assignment, earlier, summarise
+from chat.models import ChatSession
+from chat.models import Summary as SummaryRow
+from chat.store import coverage, leases, loading, outline, summaries
+from chat.store.leases import Claim
+from chat.store.loading import Loaded
+from chat.store.outline import Outline
+from chat.store.summaries import Committed
+from chat.stream.hub import Hub
+from monitoring import recording
+
+log = structlog.get_logger(__name__)
+
+KIND = "compact"
+JOB_LEASE_S = 60.0
+# Passes of one job: planning looks at a bounded number of turns, a long backlog takes several.
+MOST_PASSES = 50
+POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a compaction came to. `code`: committed, nothing, not_wanted, lost, refused."""
+
+    code: str
+    committed: tuple[Committed, ...] = ()
+
+
+def due_level(loaded: Loaded, budget: Budget, policy: Policy, counter: Counter) -> Level:
+    """The mark that a session has reached just before its turn is sent; "none" where nothing compacts by itself."""
+    if not compacts(loaded.strategy, loaded.mode):
+        return "none"
+    history = loaded.history
+    held = counter.count(history.instructions) + sum(one.tokens for one in history.summaries)
+    newest = max((one.last for one in history.summaries), default=0)
+    messages = (loaded.number - 1 - newest) * MESSAGES_A_TURN
+    return level(loaded.open_tokens, messages, room=budget.room(held), policy=policy)
+
+
+async def compact(
+    session_id: UUID, engine: Engine, hub: Hub, *, force: bool = False, last_try: bool = False
+) -> Outcome:
+    """Compact one session as far as its plan goes. Idempotent: without need, or with unchanged input, a no-op.
+
+    The caller holds the session's job. Raises ProviderError (transient) unless `last_try`.
+    """
+    done: list[Committed] = []
+    for _ in range(MOST_PASSES):
+        sketch = await engine.database.read(outline.read, session_id)
+        if not force and not compacts(sketch.strategy, sketch.mode):
+            return Outcome("not_wanted", tuple(done))
+        one = await _pass(sketch, engine, force=force, last_try=last_try)
+        if isinstance(one, str):
+            return Outcome("committed" if done else one, tuple(done))
+        done.append(one)
+        hub.notice(session_id, kind="compressed", first=one.first, last=one.last)
+        force = False
+    return Outcome("committed", tuple(done))
+
+
+async def _pass(sketch: Outline, engine: Engine, *, force: bool, last_try: bool) -> Committed | str:
+    """One plan, its summaries, its commit; a merge where no plan is due. Else a code that says why nothing was."""
+    budget = await engine.budget(sketch.model, sketch.instructions)
+    policy = await engine.policy(sketch.window_messages)
+    held = _held(sketch, engine.counter(sketch.model))
+    plan = plan_compaction(
+        sketch.sizes, room=budget.room(held), policy=policy, covered=sketch.taken, force=force
+    )
+    started = time.monotonic()
+    if plan is None:
+        merge = plan_merge(sketch.spans, budget=budget.summaries)
+        if merge is None:
+            return "nothing"
+        work = await engine.database.read(_merge_work, sketch, merge, budget)
+        draft = await _draft(work, engine, last_try=last_try) if work else None
+        if draft is None:
+            return "refused"
+        drafts, window_from = [draft], sketch.window_from
+    else:
+        drafts = []
+        for chunk in plan.chunks:
+            work = await engine.database.read(_work, sketch, chunk, budget)
+            draft = await _draft(work, engine, last_try=last_try)
+            if draft is None:
+                break
+            drafts.append(draft)
+        # What could be made so far is worth committing; the window starts behind it.
+        whole = len(drafts) == len(plan.chunks)
+        if not drafts:
+            return "refused"
+        window_from = plan.keep_from if whole else plan.chunks[len(drafts) - 1].last + 1
+    committed = await engine.database.run(
+        _commit, sketch, [one.pk for one in drafts], window_from, plan is None, time.monotonic() - started
+    )
+    return committed or "lost"
+
+
+async def _draft(work: Assignment, engine: Engine, *, last_try: bool) -> SummaryRow | None:
+    """The draft for one chunk: the one that an earlier attempt left, or a new one; None when none can be made."""
+    kept = await engine.database.read(
+        summaries.draft_of, work.session_id, work.first, work.last, work.source_hash
+    )
+    if kept:
+        return kept
+    made = await summarise(work, engine, last_try=last_try)
+    if made is None:
+        return None
+    return await engine.database.run(
+        summaries.save,
+        work.session_id,
+        work.first,
+        work.last,
+        work.source_hash,
+        tier=work.tier,
+        source_tokens=work.source_tokens,
+        made=made,
+    )
+
+
+def _held(sketch: Outline, counter: Counter) -> int:
+    """What all components other than history hold: by the last manifest, and by what stands now."""
+    now = counter.count(sketch.instructions) + sum(span.tokens for span in sketch.spans)
+    return max(now, gauges.held(sketch.report))
+
+
+def _sizes(budget: Budget) -> tuple[int, int]:
+    """The caps of a tier-1 summary and of its list of exact values: in a small window, a quarter of their budget."""
+    cap = min(settings.CHAT_SUMMARY_TOKENS, max(120, budget.summaries // 4))
+    return cap, cap
+
+
+def _work(sketch: Outline, chunk: Chunk, budget: Budget) -> Assignment:
+    limit, exact = _sizes(budget)
+    return Assignment(
+        session_id=sketch.session_id,
+        owner_id=sketch.owner_id,
+        strategy=sketch.strategy,
+        chat_model=sketch.model,
+        first=chunk.first,
+        last=chunk.last,
+        tier=1,
+        source_hash=coverage.source_hash(sketch.session_id, chunk.first, chunk.last),
+        source_tokens=chunk.tokens,
+        limit_tokens=limit,
+        exact_tokens=exact,
+        turns=tuple(
+            turn
+            for turn in loading.turns_between(sketch.session_id, chunk.first, chunk.last)
+            if not turn.excluded_by and not turn.pinned
+        ),
+    )
+
+
+def _merge_work(sketch: Outline, merge: Merge, budget: Budget) -> Assignment | None:
+    first, last = merge.spans[0].first, merge.spans[-1].last
+    rows = list(
+        SummaryRow.objects.filter(
+            session_id=sketch.session_id, state=SummaryRow.State.ACTIVE, first__gte=first, last__lte=last
+        ).order_by("first")
+    )
+    if len(rows) != len(merge.spans):
+        return None
+    limit, exact = _sizes(budget)
+    return Assignment(
+        session_id=sketch.session_id,
+        owner_id=sketch.owner_id,
+        strategy=sketch.strategy,
+        chat_model=sketch.model,
+        first=first,
+        last=last,
+        tier=merge.tier,
+        source_hash=coverage.source_hash(sketch.session_id, first, last),
+        source_tokens=sum(row.tokens for row in rows),
+        limit_tokens=limit,
+        exact_tokens=exact,
+        children=earlier(rows),
+    )
+
+
+def _commit(
+    sketch: Outline, drafts: list[int], window_from: int, merge: bool, seconds: float
+) -> Committed | None:
+    """Commit and record it in one transaction."""
+    with transaction.atomic():
+        committed = summaries.commit(sketch.session_id, drafts, window_from=window_from, merge=merge)
+        if committed:
+            recording.record_event(
+                session=sketch.session_id,
+                user=sketch.owner_id,
+                kind="compaction",
+                number=committed.last,
+                model=settings.CHAT_SUMMARY_MODEL,
+                tokens_before=committed.tokens_before,
+                tokens_after=committed.tokens_after,
+                seconds=seconds,
+                outcome="ok",
+                code="merge" if merge else "summary",
+            )
+        return committed
+
+
+async def compact_inline(session_id: UUID, engine: Engine, hub: Hub, owner: str = "inline") -> bool:
+    """Compact while the user waits, up to the deadline; whether the context changed.
+
+    A compaction that runs already is waited for. Past the deadline the drafts made so far stay, the job goes on in
+    the background, and the turn is answered with what fits.
+    """
+    before = await engine.database.read(_version, session_id)
+    deadline = time.monotonic() + settings.CHAT_INLINE_DEADLINE_S
+    claim = await engine.database.run(leases.claim_for_session, KIND, session_id, owner, JOB_LEASE_S)
+    if claim is None:
+        while time.monotonic() < deadline and await engine.database.read(leases.is_open, KIND, session_id):
+            await asyncio.sleep(POLL_S)
+    else:
+        error = "deadline"
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + deadline - time.monotonic()):
+                await compact(session_id, engine, hub, last_try=True)
+            error = ""
+        except TimeoutError:
+            log.info("inline_compaction_deadline", session=str(session_id))
+        finally:
+            # Also when the user stops: whatever was not done goes on in the background.
+            await asyncio.shield(engine.database.run(leases.finish_job, claim, error=error, retry_in_s=0.0))
+    return await engine.database.read(_version, session_id) != before
+
+
+def _version(session_id: UUID) -> int:
+    return ChatSession.objects.values_list("context_version", flat=True).get(pk=session_id)
+
+
+async def run_job(claim: Claim, engine: Engine, hub: Hub) -> str:
+    """The job: compact its session; '' or the code of what went wrong."""
+    last_try = claim.attempt >= leases.MOST_JOB_ATTEMPTS
+    outcome = await compact(claim.session_id, engine, hub, last_try=last_try)
+    log.info("compaction_job", session=str(claim.session_id), outcome=outcome.code, commits=len(outcome.committed))
+    return "" if outcome.code != "lost" else "lost"
+
+
+def sweep(windows: dict[str, int], limit: int = 100) -> int:
+    """Enqueue sessions that grew without a reply (import, model switch), fullest first. Reads no text.
+
+    `windows` are the known windows in tokens by model. Returns how many jobs were made.
+    """
+    made = 0
+    for model, window in windows.items():
+        due = ChatSession.objects.fullest(int(window * settings.CHAT_SOFT_MARK)).filter(
+            model=model, strategy=ChatSession.Strategy.SUMMARY, mode=ChatSession.Mode.AUTO
+        )
+        made += sum(leases.enqueue(KIND, pk) for pk in due.values_list("pk", flat=True)[:limit])
+    return made

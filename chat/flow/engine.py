@@ -1,0 +1,168 @@
+"""What a turn and a compaction need of the world: a provider, the database, windows, budgets and counters.
+
+One engine a process. It knows the settings; the context core it calls does not.
+"""
+
+import asyncio
+import time
+from dataclasses import replace
+
+from django.conf import settings
+from django.utils import timezone
+
+from chat.context import budget as budgets
+from chat.context.budget import Budget
+from chat.context.compaction import Policy, chunk_limit
+from chat.context.tokens import Counter, Ratios, Shares
+from chat.context.window import WindowLimits
+from chat.models import Calibration, ChatSession, Model
+from chat.providers.base import ModelInfo, Provider, ProviderError
+from chat.store.database import Database
+from chat.store.loading import LoadLimits
+
+SAVE_EVERY_S = 10.0
+# A summary session is bounded by tokens; this bounds its rows, and counts as a full window long before it is met.
+MOST_TURNS_LOADED = 400
+# Windows are asked for again after an hour: models get larger ones.
+WINDOW_AGE_S = 3600.0
+
+
+class UnknownWindow(Exception):
+    """Nobody could say how large the model's window is."""
+
+
+class Engine:
+    """Holds what is shared by all turns of a process."""
+
+    def __init__(self, provider: Provider, database: Database):
+        self.provider = provider
+        self.database = database
+        self._counters: dict[str, Counter] = {}
+        self._unsaved: set[str] = set()
+        self._saved_at = 0.0
+        self._windows: dict[str, tuple[ModelInfo, float]] = {}
+        self._asking: dict[str, asyncio.Lock] = {}
+
+    # --- windows ---
+
+    async def window(self, model: str) -> ModelInfo:
+        """The model's window: the setting, else the Models API, else what it said last. Raises UnknownWindow."""
+        known = self._windows.get(model)
+        if known and time.monotonic() - known[1] < WINDOW_AGE_S:
+            return known[0]
+        async with self._asking.setdefault(model, asyncio.Lock()):
+            known = self._windows.get(model)
+            if known and time.monotonic() - known[1] < WINDOW_AGE_S:
+                return known[0]
+            info = await self._ask_window(model)
+            self._windows[model] = (info, time.monotonic())
+            return info
+
+    async def _ask_window(self, model: str) -> ModelInfo:
+        override = settings.CHAT_CONTEXT_WINDOW
+        if override:
+            return ModelInfo(id=model, window=override, source="setting")
+        try:
+            info = await self.provider.window(model)
+        except ProviderError:
+            info = ModelInfo(id=model, window=0, known=False)
+        if info.known and info.window:
+            await self.database.run(_store_window, info)
+            return info
+        stored = await self.database.read(lambda: Model.objects.filter(pk=model).first())
+        if stored is None:
+            raise UnknownWindow(model)
+        return ModelInfo(id=model, window=stored.window, max_output=stored.max_output, source="stored")
+
+    async def budget(self, model: str, instructions: str) -> Budget:
+        """The split of the model's window. Raises UnknownWindow, BudgetError."""
+        info = await self.window(model)
+        return self.budget_of(info, instructions)
+
+    def budget_of(self, info: ModelInfo, instructions: str) -> Budget:
+        """The split of a known window. Raises BudgetError."""
+        split = budgets.split(
+            info.window,
+            preset=budgets.parse(settings.CHAT_BUDGET),
+            response=settings.CHAT_RESPONSE_TOKENS,
+            system_tokens=self.counter(info.id).count(instructions),
+        )
+        if info.max_output and split.response > info.max_output:
+            split = replace(split, response=info.max_output)
+        return split
+
+    # --- policies ---
+
+    async def policy(self, window_messages: int | None) -> Policy:
+        """When to compact a session; chunks are as large as the summariser can take."""
+        summariser = await self.window(settings.CHAT_SUMMARY_MODEL)
+        return policy(window_messages, chunk_tokens=chunk_limit(summariser.window))
+
+    def limits(self, strategy: str, mode: str, window_messages: int | None) -> WindowLimits:
+        """The bound of the word-for-word part: the sliding window's, or a last resort behind compaction's."""
+        slides = strategy == ChatSession.Strategy.SLIDING_WINDOW or mode == ChatSession.Mode.NEVER
+        most = window_messages or (settings.CHAT_WINDOW_MESSAGES if slides else None)
+        return WindowLimits(max_messages=most, batch_messages=settings.CHAT_BATCH_MESSAGES)
+
+    async def load_limits(self, model: str) -> LoadLimits:
+        """What one load may read at most: the whole window's worth of tokens."""
+        info = await self.window(model)
+        return LoadLimits(turns=MOST_TURNS_LOADED, tokens=info.window)
+
+    # --- counting ---
+
+    def counter(self, model: str) -> Counter:
+        """The counter of a model, with what was learnt of it."""
+        return self._counters.get(model) or Counter()
+
+    async def load_counters(self) -> None:
+        """Read what earlier processes learnt."""
+        rows = await self.database.read(lambda: list(Calibration.objects.all()))
+        self._counters = {row.model: Counter(Ratios.from_dict(row.ratios)) for row in rows}
+
+    def learn(self, model: str, *, shares: Shares, estimated: int, measured: int) -> None:
+        """Take one call's truth in; saved at most every SAVE_EVERY_S seconds."""
+        self._counters[model] = self.counter(model).learn(shares=shares, estimated=estimated, measured=measured)
+        self._unsaved.add(model)
+
+    def learn_overflow(self, model: str, *, actual: int | None, estimated: int) -> None:
+        """Take the numbers of an overflow error in."""
+        self._counters[model] = self.counter(model).from_overflow(actual=actual, estimated=estimated)
+        self._unsaved.add(model)
+
+    async def save_counters(self, *, now: bool = False) -> None:
+        """Save what was learnt, when it is time."""
+        if not self._unsaved or (not now and time.monotonic() - self._saved_at < SAVE_EVERY_S):
+            return
+        models, self._unsaved = self._unsaved, set()
+        self._saved_at = time.monotonic()
+        ratios = {model: self.counter(model).ratios.to_dict() for model in models}
+        await self.database.run(_store_ratios, ratios)
+
+
+def policy(window_messages: int | None, *, chunk_tokens: int) -> Policy:
+    """The settings as a policy."""
+    return Policy(
+        soft=settings.CHAT_SOFT_MARK,
+        high=settings.CHAT_HIGH_MARK,
+        hard=settings.CHAT_HARD_MARK,
+        keep_turns=settings.CHAT_KEEP_TURNS,
+        keep_share=settings.CHAT_KEEP_SHARE,
+        summary_tokens=settings.CHAT_SUMMARY_TOKENS,
+        chunk_tokens=chunk_tokens,
+        max_messages=window_messages or 2 * MOST_TURNS_LOADED,
+    )
+
+
+def _store_window(info: ModelInfo) -> None:
+    Model.objects.update_or_create(
+        pk=info.id, defaults={"window": info.window, "max_output": info.max_output, "fetched_at": timezone.now()}
+    )
+
+
+def _store_ratios(ratios: dict[str, dict[str, float]]) -> None:
+    for model, values in ratios.items():
+        Calibration.objects.update_or_create(
+            pk=model,
+            defaults={"ratios": values, "samples": values.get("samples", 0), "updated_at": timezone.now()},
+        )

@@ -1,0 +1,131 @@
+"""Opening a turn: the user's message becomes a row, exactly once, or a clear refusal; one transaction."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from chat.context.tokens import Counter
+from chat.models import ChatSession, Turn
+from chat.store import branches
+
+OPS = ("new", "edit", "regenerate", "retry")
+BUSY_RETRY_MS = 1_000
+PESSIMISTIC = Counter()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The message is stored. `duplicate`: it had been stored before, under the same client id."""
+
+    turn_id: int
+    session_id: uuid.UUID
+    number: int
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Nothing was written. `code`: not_found, busy, client_id_reuse, too_large, empty, bad_op."""
+
+    code: str
+    retry_after_ms: int | None = None
+
+
+def open_turn(
+    *,
+    owner_id: int,
+    session_id: uuid.UUID,
+    client_id: uuid.UUID,
+    text: str,
+    op: str = "new",
+    of: int | None = None,
+    base: int | None = None,
+    count: Callable[[str], int] = PESSIMISTIC.count,
+    runner: str = "",
+) -> Opened | Rejected:
+    """Store a message as a queued turn, or say why not.
+
+    `op` "new" appends; "edit", "regenerate" and "retry" open a sibling of the active turn `of`, the last two with
+    its own prompt. Sending the same `client_id` with the same words again is answered with the same turn. `runner`
+    names the runner of this process, which takes the turn at once.
+    """
+    try:
+        with transaction.atomic():
+            return _open(owner_id, session_id, client_id, text, op, of, count, runner)
+    except IntegrityError:
+        # SQLite names the wrong constraint: what happened is found out by looking, not by reading the message.
+        return _duplicate(owner_id, session_id, client_id, text, op) or Rejected("busy", BUSY_RETRY_MS)
+
+
+def _open(
+    owner_id: int,
+    session_id: uuid.UUID,
+    client_id: uuid.UUID,
+    text: str,
+    op: str,
+    of: int | None,
+    count: Callable[[str], int],
+    runner: str,
+) -> Opened | Rejected:
+    mine = ChatSession.objects.filter(pk=session_id, owner_id=owner_id, deleted_at__isnull=True)
+    session = mine.select_for_update(of=("self",)).select_related("head").first()
+    if session is None:
+        return Rejected("not_found")
+    before = _duplicate(owner_id, session_id, client_id, text, op)
+    if before:
+        return before
+    if op not in OPS:
+        return Rejected("bad_op")
+    if len(text) > settings.CHAT_MAX_MESSAGE_CHARS:
+        return Rejected("too_large")
+    if Turn.objects.live().filter(session=session).exists():
+        return Rejected("busy", BUSY_RETRY_MS)
+    target = None
+    if op != "new":
+        target = Turn.objects.filter(session=session, pk=of, active=True).select_related("parent").first()
+        if target is None:
+            return Rejected("not_found")
+        if op in ("regenerate", "retry"):
+            text = target.prompt
+    if not text.strip():
+        return Rejected("empty")
+    values = {"prompt": text, "client_id": client_id, "tokens": count(text), "owner": runner}
+    turn = branches.sibling(session, target, **values) if target else branches.new_turn(session, **values)
+    return Opened(turn_id=turn.pk, session_id=session.pk, number=turn.number)
+
+
+def _duplicate(
+    owner_id: int, session_id: uuid.UUID, client_id: uuid.UUID, text: str, op: str
+) -> Opened | Rejected | None:
+    """The answer for a client id that was used before, or None."""
+    turn = (
+        Turn.objects.filter(session_id=session_id, session__owner_id=owner_id, client_id=client_id)
+        .only("id", "number", "prompt", "session_id")
+        .first()
+    )
+    if turn is None:
+        return None
+    if op in ("new", "edit") and turn.prompt != text:
+        return Rejected("client_id_reuse")
+    return Opened(turn_id=turn.pk, session_id=session_id, number=turn.number, duplicate=True)
+
+
+def ask_stop(*, owner_id: int, session_id: uuid.UUID, turn_id: int) -> str:
+    """Ask for a turn to stop: a queued one is stopped at once, a running one by its runner.
+
+    Returns "stopped", "asked", "finished" (nothing to stop) or "not_found".
+    """
+    with transaction.atomic():
+        mine = ChatSession.objects.filter(pk=session_id, owner_id=owner_id, deleted_at__isnull=True)
+        if mine.select_for_update(of=("self",)).first() is None:
+            return "not_found"
+        turn = Turn.objects.filter(pk=turn_id, session_id=session_id).only("id", "status", "attempt").first()
+        if turn is None:
+            return "not_found"
+        if branches.stop_queued(turn_id):
+            return "stopped"
+        asked = Turn.objects.filter(pk=turn_id, status=Turn.Status.RUNNING).update(cancel_requested=True)
+        return "asked" if asked else "finished"

@@ -1,0 +1,105 @@
+"""From a loaded turn to the request that will fit, before the API can refuse it and after it did."""
+
+import asyncio
+
+import structlog
+from django.conf import settings
+from django.utils import timezone
+
+from chat.context import tokens
+from chat.context.assembly import assemble, next_rung
+from chat.context.budget import Budget, BudgetError
+from chat.context.values import Assembled, Prompt
+from chat.flow.engine import Engine
+from chat.providers.base import ContextOverflow, ProviderError
+from chat.store.loading import Loaded
+
+log = structlog.get_logger(__name__)
+
+# Within a tenth of the limit the API is asked; below, the estimate is good enough.
+ASK_SHARE = 0.9
+MOST_ASKED = 4
+# An estimate this close teaches nothing worth classifying the whole request again for.
+CLOSE_ENOUGH = 0.02
+EARLY_SAMPLES = 5
+
+
+async def first_request(loaded: Loaded, budget: Budget, engine: Engine) -> Assembled:
+    """Make the request. Near the limit the API counts it, and a wrong estimate is corrected before it hurts.
+
+    Raises BudgetError when nothing of it fits the window.
+    """
+    # In a thread: a pasted million characters takes tens of milliseconds to count, which other streams would feel.
+    assembled = await asyncio.to_thread(
+        assemble,
+        loaded.history,
+        _prompt(loaded),
+        budget,
+        engine.counter(loaded.model),
+        model=loaded.model,
+        limits=engine.limits(loaded.strategy, loaded.mode, loaded.window_messages),
+        ttl=settings.CHAT_CACHE_TTL,
+    )
+    for _ in range(MOST_ASKED):
+        if assembled.manifest.estimated <= budget.hard_limit * ASK_SHARE:
+            return assembled
+        try:
+            counted = await engine.provider.count(assembled.request)
+        except ProviderError:
+            return assembled  # asking is a courtesy: the ladder stands behind the estimate
+        await learn(engine, assembled, counted)
+        if counted <= budget.hard_limit:
+            return assembled
+        assembled = await smaller(assembled, loaded, budget, engine, actual=counted, allowed=budget.window)
+    return assembled
+
+
+async def after_overflow(
+    assembled: Assembled, error: ContextOverflow, loaded: Loaded, budget: Budget, engine: Engine
+) -> Assembled:
+    """The next, strictly smaller request after the API refused one as too long. Raises BudgetError at the end."""
+    engine.learn_overflow(loaded.model, actual=error.actual, estimated=assembled.manifest.estimated)
+    return await smaller(assembled, loaded, budget, engine, actual=error.actual, allowed=error.limit)
+
+
+async def smaller(
+    assembled: Assembled, loaded: Loaded, budget: Budget, engine: Engine, *, actual: int | None, allowed: int | None
+) -> Assembled:
+    """One or more rungs down. Raises BudgetError when the ladder has ended."""
+    lower = await asyncio.to_thread(
+        next_rung,
+        assembled,
+        loaded.history,
+        _prompt(loaded),
+        budget,
+        engine.counter(loaded.model),
+        actual=actual,
+        allowed=allowed,
+        limits=engine.limits(loaded.strategy, loaded.mode, loaded.window_messages),
+    )
+    if lower is None:
+        raise BudgetError("The message alone does not fit the window.", least=assembled.manifest.estimated)
+    return lower
+
+
+async def learn(engine: Engine, assembled: Assembled, measured: int) -> None:
+    """Let the counter learn from what the API counted, when there is something to learn."""
+    if measured <= 0:
+        return
+    model = assembled.request.model
+    counter = engine.counter(model)
+    error = abs(assembled.manifest.estimated - measured) / measured
+    if error < CLOSE_ENOUGH and counter.ratios.samples >= EARLY_SAMPLES:
+        return
+    shares = await asyncio.to_thread(tokens.total, [block.text for block in assembled.request.blocks()])
+    # The estimate that the ratios alone give, beside the frames of messages and blocks.
+    frame = (
+        tokens.REQUEST_TOKENS
+        + tokens.MESSAGE_TOKENS * len(assembled.request.messages)
+        + tokens.BLOCK_TOKENS * len(assembled.request.blocks())
+    )
+    engine.learn(model, shares=shares, estimated=counter.count_shares(shares) + frame, measured=measured)
+
+
+def _prompt(loaded: Loaded) -> Prompt:
+    return Prompt(text=loaded.prompt, number=loaded.number, date=timezone.localdate().isoformat())

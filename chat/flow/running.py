@@ -1,0 +1,105 @@
+"""A turn while it runs: how it is told to stop, what it has so far, and how it holds on to its row."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from chat.context.values import Step
+from chat.providers.base import Usage
+from chat.store import leases
+from chat.store.database import Database
+from chat.store.leases import Claim
+from chat.stream.hub import Live
+
+CHECKPOINT_S = 1.0
+CHECKPOINT_CHARS = 2048
+
+
+class Interrupted(Exception):
+    """The run must end now."""
+
+
+class Lost(Interrupted):
+    """Somebody else owns the turn: stop, write nothing."""
+
+
+class Stopped(Interrupted):
+    """The user asked to stop: keep what was seen."""
+
+
+class Released(Interrupted):
+    """This process is going away: give the turn back, it costs no attempt."""
+
+
+@dataclass(slots=True)
+class Running:
+    """One claimed turn in this process. Times are of the monotonic clock, in seconds."""
+
+    claim: Claim
+    lease_s: float
+    beat_s: float
+    live: Live | None = None
+    steps: list[Step] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    stop_reason: str = ""
+    call: uuid.UUID = field(default_factory=uuid.uuid4)
+    sent_at: float = field(default_factory=time.monotonic)
+    first_ms: int | None = None
+    _why: asyncio.Future[type[Interrupted]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    _grown: asyncio.Event = field(default_factory=asyncio.Event)
+    _stored: int = 0
+
+    @property
+    def text(self) -> str:
+        """The reply so far."""
+        return self.live.whole() if self.live else ""
+
+    def interrupt(self, why: type[Interrupted]) -> None:
+        """End the run at its next step; the first reason counts."""
+        if not self._why.done():
+            self._why.set_result(why)
+
+    def check(self) -> None:
+        """Raise the reason for which the run must end, if there is one."""
+        if self._why.done():
+            raise self._why.result()
+
+    async def interruptible(self, work) -> None:
+        """Run a coroutine to its end, or cancel it and raise as soon as the run is interrupted."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task, self._why}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+        if task.cancelled():
+            self.check()
+        task.result()
+
+    def grew(self) -> None:
+        """Text was added: a checkpoint is due once enough of it is unsaved."""
+        if self.live and self.live.size - self._stored >= CHECKPOINT_CHARS:
+            self._grown.set()
+
+    async def hold(self, database: Database) -> None:
+        """Checkpoint and beat until cancelled: every second while text grows, else every `beat_s`."""
+        beaten = time.monotonic()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._grown.wait(), CHECKPOINT_S)
+            self._grown.clear()
+            text = self.text
+            grown = len(text) > self._stored
+            if not grown and time.monotonic() - beaten < self.beat_s:
+                continue
+            beaten = time.monotonic()
+            asked = await database.run(leases.beat_turn, self.claim, self.lease_s, text if grown else None)
+            if asked is None:
+                self.interrupt(Lost)
+                return
+            if asked:
+                self.interrupt(Stopped)
+            self._stored = len(text)

@@ -1,0 +1,183 @@
+"""THE FLOW of a turn, read from top to bottom: load -> budget -> assemble -> stream -> close.
+
+A claimed turn is run here and nowhere else. The database is the truth: whatever this process believes, every write
+is fenced by the claim, and losing it ends the run at once. Nothing is delivered twice: once text has reached
+anybody, a break sends the turn back to the queue for one attempt from scratch, never "from here on".
+"""
+
+import asyncio
+import time
+import uuid
+from contextlib import aclosing
+
+import structlog
+
+from chat.context.budget import Budget, BudgetError
+from chat.context.compaction import Policy
+from chat.context.values import Assembled
+from chat.flow import closing, requests
+from chat.flow.compactor import compact_inline, due_level
+from chat.flow.engine import Engine, UnknownWindow
+from chat.flow.running import Interrupted, Lost, Released, Running, Stopped
+from chat.models import Turn
+from chat.providers.base import Completion, ContextOverflow, ProviderError, StepEvent, TextDelta
+from chat.store import leases, loading
+from chat.store.closing import Closed
+from chat.store.loading import Loaded
+from chat.stream.hub import Hub
+
+log = structlog.get_logger(__name__)
+
+STATUS = {
+    "end_turn": Turn.Status.COMPLETE,
+    "stop_sequence": Turn.Status.COMPLETE,
+    "tool_use": Turn.Status.COMPLETE,
+    "pause_turn": Turn.Status.COMPLETE,
+    "max_tokens": Turn.Status.TRUNCATED,
+    "model_context_window_exceeded": Turn.Status.TRUNCATED,
+    "refusal": Turn.Status.REFUSED,
+}
+
+
+async def run_turn(running: Running, engine: Engine, hub: Hub) -> Closed | None:
+    """Run a claimed turn to its end; None when it was lost or went back to the queue."""
+    holding = asyncio.create_task(running.hold(engine.database))
+    run = Run(running, engine, hub)
+    try:
+        return await run.to_the_end()
+    finally:
+        holding.cancel()
+
+
+class Run:
+    """One attempt at one turn: its parts as they come into being, so that whatever fails, the rest can be kept."""
+
+    def __init__(self, running: Running, engine: Engine, hub: Hub):
+        self.running = running
+        self.engine = engine
+        self.hub = hub
+        self.loaded: Loaded | None = None
+        self.budget: Budget | None = None
+        self.policy: Policy | None = None
+        self.assembled: Assembled | None = None
+
+    async def to_the_end(self) -> Closed | None:
+        """The flow. Every way out of it is a row of this table."""
+        try:
+            await self.running.interruptible(self._answer())
+        except Stopped:
+            return await self._close(Turn.Status.STOPPED)
+        except Lost:
+            return self._let_go()
+        except Released:
+            return await self._requeue("restarting", costs_attempt=False)
+        except ProviderError as error:
+            if error.transient and self.running.text and self.running.claim.attempt < leases.MOST_ATTEMPTS:
+                return await self._requeue("retrying", costs_attempt=True)
+            return await self._close(Turn.Status.FAILED, error=error.code)
+        except BudgetError:
+            return await self._close(Turn.Status.FAILED, error="too_large")
+        except UnknownWindow:
+            return await self._close(Turn.Status.FAILED, error="unknown_window")
+        except loading.MovedTooOften:
+            return await self._requeue("waiting", costs_attempt=True)
+        except Turn.DoesNotExist:
+            return self._let_go()
+        except Interrupted:
+            raise
+        except Exception:
+            # A bug of ours must not leave the user with a spinner until the lease runs out, twice.
+            log.exception("turn_failed", turn=self.running.claim.id, session=str(self.running.claim.session_id))
+            return await self._close(Turn.Status.FAILED, error="internal")
+        return await self._close(STATUS.get(self.running.stop_reason, Turn.Status.COMPLETE))
+
+    async def _answer(self) -> None:
+        await self._load()
+        assert self.loaded
+        assert self.budget
+        self.assembled = await requests.first_request(self.loaded, self.budget, self.engine)
+        while True:
+            try:
+                await self._stream(self.assembled)
+                return
+            except ContextOverflow as error:
+                refused = self.assembled
+                self.assembled = await requests.after_overflow(
+                    refused, error, self.loaded, self.budget, self.engine
+                )
+                await self.engine.database.run(
+                    closing.record_rung, self.loaded, self.running.call, refused, self.assembled
+                )
+                self.running.call = uuid.uuid4()
+
+    async def _load(self) -> None:
+        """Load the turn; at the hard mark compact first, for as long as a user may be kept waiting."""
+        claim, engine = self.running.claim, self.engine
+        model = await engine.database.read(loading.model_of, claim.id)
+        limits = await engine.load_limits(model)
+        loaded = await engine.database.read(loading.load, claim.id, limits)
+        self.loaded = loaded
+        self.running.live = self.hub.begin(loaded.session_id, loaded.turn_id, loaded.number, claim.epoch)
+        self.budget = await engine.budget(loaded.model, loaded.history.instructions)
+        self.policy = await engine.policy(loaded.window_messages)
+        if due_level(loaded, self.budget, self.policy, engine.counter(loaded.model)) == "hard":
+            self.hub.status(loaded.session_id, loaded.turn_id, "compacting")
+            if await compact_inline(loaded.session_id, engine, self.hub):
+                self.loaded = await engine.database.read(loading.load, claim.id, limits)
+            self.hub.status(loaded.session_id, loaded.turn_id, "waiting")
+
+    async def _stream(self, assembled: Assembled) -> None:
+        """One call to the model. Text goes to the hub; the whole reply has come only with a Completion."""
+        running, live = self.running, self.running.live
+        assert self.loaded
+        assert live
+        running.sent_at = time.monotonic()
+        async with aclosing(self.engine.provider.stream(assembled.request)) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    if running.first_ms is None:
+                        running.first_ms = int((time.monotonic() - running.sent_at) * 1000)
+                    self.hub.append(self.loaded.session_id, live, event.text)
+                    running.grew()
+                elif isinstance(event, StepEvent):
+                    running.steps.append(event.step)
+                elif isinstance(event, Completion):
+                    running.usage, running.stop_reason = event.usage, event.stop_reason
+
+    async def _close(self, status: str, error: str = "") -> Closed | None:
+        """Store how it ended, in one transaction; then tell those who watch."""
+        ending = await closing.ending(
+            self.running, self.loaded, self.budget, self.policy, self.assembled, status, error, self.engine
+        )
+        closed = await self.engine.database.run(closing.close, ending)
+        if closed is None:
+            return self._let_go()
+        live = self.running.live or self.hub.begin(
+            closed.session_id, closed.turn_id, closed.number, self.running.claim.epoch
+        )
+        for kind, first, last in closed.notices:
+            self.hub.notice(closed.session_id, kind=kind, first=first, last=last)
+        self.hub.finish(
+            closed.session_id,
+            live,
+            status=closed.status,
+            stop_reason=self.running.stop_reason or error,
+            usage=ending.outcome.usage,
+            gauge=ending.gauge,
+        )
+        if self.assembled and self.running.usage.total_input:
+            await requests.learn(self.engine, self.assembled, self.running.usage.total_input)
+        return closed
+
+    async def _requeue(self, phase: str, *, costs_attempt: bool) -> None:
+        """Back to the queue. What was said so far stays in the row until a later attempt has said more."""
+        claim = self.running.claim
+        if self.running.text:
+            await self.engine.database.run(leases.beat_turn, claim, self.running.lease_s, self.running.text)
+        await self.engine.database.run(leases.release_turn, claim, costs_attempt=costs_attempt)
+        self.hub.status(claim.session_id, claim.id, phase)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.running.live:
+            self.hub.drop(self.running.claim.session_id, self.running.live)

@@ -1,0 +1,151 @@
+"""Branches: turns are a tree by `parent`; the active path is the flag `active`, prefix-closed, numbers 1..head."""
+
+import uuid
+
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from chat.models import ChatSession, Turn
+from chat.store import coverage
+
+
+class SessionBusy(Exception):
+    """A turn is live: its path can't change under it."""
+
+
+class UnknownTurn(Exception):
+    """No such turn in this session."""
+
+
+def locked(session_id) -> ChatSession:
+    """The session row, locked until the transaction ends. Raises ChatSession.DoesNotExist."""
+    # `of` keeps the lock off the joined rows of nullable relations, which PostgreSQL refuses.
+    return ChatSession.objects.select_for_update(of=("self",)).get(pk=session_id)
+
+
+def refuse_live(session_id) -> None:
+    """Raise SessionBusy while a turn waits or runs."""
+    if Turn.objects.live().filter(session_id=session_id).exists():
+        raise SessionBusy
+
+
+def leave(session: ChatSession, number: int) -> None:
+    """Deactivate the active path from turn `number` on; its turn there remembers the leaf to come back to."""
+    path = Turn.objects.filter(session=session, active=True)
+    path.filter(number=number).update(leaf=session.head_id)
+    path.filter(number__gte=number).update(active=False)
+
+
+def settle(session: ChatSession, number: int, head_id: int | None, head_number: int) -> None:
+    """Everything that follows from a path that changed from turn `number` on. The session row is locked."""
+    coverage.retile(session.pk, number)
+    start = _window_from(session, number)
+    ChatSession.objects.filter(pk=session.pk).update(
+        head_id=head_id,
+        turns_active=head_number,
+        context_version=F("context_version") + 1,
+        window_from=start,
+        open_tokens=coverage.open_tokens(session.pk),
+        marked=_marked(session.pk),
+        updated_at=Now(),
+    )
+
+
+def _window_from(session: ChatSession, number: int) -> int:
+    """min(old start, number), moved behind what an active summary that came back covers."""
+    start = min(session.window_from, number)
+    for first, last in coverage.covered(session.pk):
+        if first <= start <= last:
+            start = last + 1
+    return start
+
+
+def _marked(session_id) -> int:
+    path = Turn.objects.filter(session_id=session_id, active=True)
+    return path.exclude(excluded_by="", pinned_since__isnull=True).count()
+
+
+def switch(session_id, to_id: int) -> None:
+    """Make the branch of turn `to_id` the active one. Raises SessionBusy, UnknownTurn.
+
+    The two updates stay two: one that swapped the flags would meet the unique index in whatever order the rows lie.
+    """
+    with transaction.atomic():
+        session = locked(session_id)
+        refuse_live(session_id)
+        to = Turn.objects.filter(session_id=session_id, pk=to_id).first()
+        if to is None:
+            raise UnknownTurn
+        if to.active:
+            return
+        # `to` may hang below a branch that is itself inactive: the swap starts where the two paths part.
+        target = to.leaf_id or to.pk
+        coming = _inactive_line(target)
+        fork = Turn.objects.filter(pk__in=coming).order_by("number").values_list("number", flat=True).first()
+        if fork is None:
+            return
+        leave(session, fork)
+        Turn.objects.filter(pk__in=coming).update(active=True)
+        head = Turn.objects.values_list("pk", "number").get(pk=target)
+        settle(session, fork, head[0], head[1])
+
+
+def _inactive_line(turn_id: int) -> list[int]:
+    """A turn and its ancestors up to the first active one: one recursive query, as long as the branch."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH RECURSIVE line(id, parent_id) AS ("
+            "  SELECT id, parent_id FROM chat_turn WHERE id = %s AND NOT active"
+            "  UNION ALL SELECT turn.id, turn.parent_id FROM chat_turn turn"
+            "    JOIN line ON turn.id = line.parent_id WHERE NOT turn.active"
+            ") SELECT id FROM line",
+            [turn_id],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def new_turn(
+    session: ChatSession, *, prompt: str, client_id: uuid.UUID, tokens: int, owner: str = "", kind: str = "message"
+) -> Turn:
+    """Append a queued turn to the active path. The session row is locked."""
+    parent = session.head
+    return _insert(session, parent, prompt=prompt, client_id=client_id, tokens=tokens, owner=owner, kind=kind)
+
+
+def sibling(session: ChatSession, of: Turn, *, prompt: str, client_id: uuid.UUID, tokens: int, owner: str = "") -> Turn:
+    """Open a queued sibling of an active turn (edit, regenerate, retry). The session row is locked."""
+    leave(session, of.number)
+    turn = _insert(session, of.parent, prompt=prompt, client_id=client_id, tokens=tokens, owner=owner)
+    settle(session, of.number, turn.pk, turn.number)
+    return turn
+
+
+def _insert(session: ChatSession, parent: Turn | None, *, tokens: int, **values) -> Turn:
+    turn = Turn.objects.create(
+        session=session,
+        parent=parent,
+        number=parent.number + 1 if parent else 1,
+        prompt_tokens=tokens,
+        tokens_upto=(parent.tokens_upto if parent else 0) + tokens,
+        **values,
+    )
+    ChatSession.objects.filter(pk=session.pk).update(
+        head=turn, turns_active=turn.number, turns_total=F("turns_total") + 1, updated_at=Now()
+    )
+    return turn
+
+
+def stop_queued(turn_id: int) -> bool:
+    """Stop a turn that no runner has taken yet; False when it is not waiting any more. The session is locked."""
+    waiting = Turn.objects.filter(pk=turn_id, status=Turn.Status.QUEUED)
+    turn = waiting.values("prompt", "reply", "session_id", "prompt_tokens").first()
+    if turn is None:
+        return False
+    digest = coverage.turn_digest(turn["prompt"], turn["reply"], [])
+    stopped = waiting.update(status=Turn.Status.STOPPED, closed_at=Now(), digest=digest, lease_until=None)
+    if stopped:
+        ChatSession.objects.filter(pk=turn["session_id"]).update(
+            open_tokens=F("open_tokens") + turn["prompt_tokens"], updated_at=Now()
+        )
+    return bool(stopped)

@@ -1,0 +1,224 @@
+"""The end of a turn: reply, usage, manifest, notices, facts and totals in one transaction, or nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from chat.context import exact
+from chat.context import values as context
+from chat.models import ChatSession, Manifest, Notice, Step, Turn
+from chat.store import coverage, facts
+from chat.store.branches import locked
+from chat.store.leases import Claim
+
+MOST_VALUES = facts.MOST_A_TURN
+# Exact values are looked for in so much of a text; what is longer was pasted, and stays findable in the record.
+SEARCHED_CHARACTERS = 100_000
+
+_HOW_NOTICED = {"omitted": Notice.Kind.TRIMMED, "clamped": Notice.Kind.CLAMPED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """The request that led to the reply, as the manifest remembers it. `measured` is its input in tokens."""
+
+    manifest: context.Manifest
+    context_version: int
+    model: str
+    rung: str
+    body_sha256: str
+    measured: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a turn ended. Tokens carry their source: "api" or "estimated"."""
+
+    status: str
+    reply: str
+    reply_html: str = ""
+    html_version: int = 0
+    error: str = ""
+    stop_reason: str = ""
+    usage: dict[str, int] | None = None
+    prompt_tokens: int | None = None
+    prompt_source: str = Turn.Source.ESTIMATED
+    reply_tokens: int = 0
+    reply_source: str = Turn.Source.ESTIMATED
+    steps: Sequence[context.Step] = ()
+    sent: Sent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """What closing a turn made true, for those who are told about it."""
+
+    session_id: object
+    owner_id: int
+    turn_id: int
+    number: int
+    status: str
+    open_tokens: int
+    open_turns: int
+    mode: str
+    strategy: str
+    trimmed: bool
+    notices: tuple[tuple[str, int, int], ...] = field(default=())
+
+
+def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
+    """Close a running turn; None when it is no longer ours, and then nothing was written.
+
+    Succeeds past the lease as long as nobody else has taken the turn. A trim moves the window only if the context
+    is still the one that the request was assembled from.
+    """
+    with transaction.atomic():
+        session = locked(claim.session_id)
+        turn = Turn.objects.filter(pk=claim.id).annotate(before=F("parent__tokens_upto")).defer("reply").first()
+        if turn is None:
+            return None
+        prompt_tokens = turn.prompt_tokens if outcome.prompt_tokens is None else outcome.prompt_tokens
+        own = prompt_tokens + outcome.reply_tokens + sum(step.tokens for step in outcome.steps)
+        upto = (turn.before or 0) + own
+        prompt = turn.prompt
+        excluded = "refusal" if outcome.status == Turn.Status.REFUSED else turn.excluded_by
+        changed = Turn.objects.filter(
+            pk=claim.id, owner=claim.owner, epoch=claim.epoch, status=Turn.Status.RUNNING
+        ).update(
+            status=outcome.status,
+            reply=outcome.reply,
+            reply_html=outcome.reply_html,
+            html_version=outcome.html_version,
+            error=outcome.error,
+            stop_reason=outcome.stop_reason,
+            usage=outcome.usage,
+            prompt_tokens=prompt_tokens,
+            prompt_source=outcome.prompt_source,
+            reply_tokens=outcome.reply_tokens,
+            reply_source=outcome.reply_source,
+            step_count=len(outcome.steps),
+            tokens_upto=upto,
+            digest=coverage.turn_digest(prompt, outcome.reply, [step.body for step in outcome.steps]),
+            excluded_by=excluded,
+            lease_until=None,
+            closed_at=Now(),
+        )
+        if not changed:
+            return None
+        Step.objects.bulk_create(_steps(turn, outcome.steps))
+        notices, trimmed = (), False
+        if outcome.sent:
+            _store_manifest(turn, outcome.sent)
+            trimmed = outcome.sent.manifest.trimmed and outcome.sent.context_version == session.context_version
+            notices = _notices(session, turn, outcome.sent)
+        version = session.context_version + (1 if trimmed else 0)
+        values: dict[str, object] = {"open_tokens": F("open_tokens") + own, "updated_at": Now()}
+        if trimmed and outcome.sent:
+            # Facts of turns that just left the window belong to the new prefix at once.
+            values |= {
+                "window_from": outcome.sent.manifest.window_from,
+                "trims": F("trims") + 1,
+                "context_version": version,
+                "prefix_version": version,
+            }
+        if outcome.usage:
+            sizes = outcome.usage
+            values["input_tokens"] = F("input_tokens") + sizes["input"] + sizes["cache_read"] + sizes["cache_write"]
+            values["output_tokens"] = F("output_tokens") + sizes["output"]
+        if excluded and not turn.excluded_by:
+            values["marked"] = F("marked") + (0 if turn.pinned_since is not None else 1)
+        if not session.title:
+            values["title"] = _title(prompt)
+        ChatSession.objects.filter(pk=session.pk).update(**values)
+        if not excluded:
+            found = (
+                *exact.find(prompt[:SEARCHED_CHARACTERS], limit=MOST_VALUES),
+                *exact.find(outcome.reply[:SEARCHED_CHARACTERS], limit=MOST_VALUES),
+            )
+            facts.keep(turn, found, since=version)
+        covered = [last for _, last in coverage.covered(session.pk)] if session.compactions else []
+        return Closed(
+            session_id=session.pk,
+            owner_id=session.owner_id,
+            turn_id=turn.pk,
+            number=turn.number,
+            status=outcome.status,
+            open_tokens=session.open_tokens + own,
+            open_turns=turn.number - max(covered, default=0),
+            mode=session.mode,
+            strategy=session.strategy,
+            trimmed=trimmed,
+            notices=tuple(notices),
+        )
+
+
+def _steps(turn: Turn, steps: Sequence[context.Step]) -> list[Step]:
+    """Rows of the steps. Thinking is deleted at close: newer models refuse it after any edit of what is before."""
+    kept = [step for step in steps if step.kind != "thinking"]
+    return [
+        Step(
+            turn=turn,
+            index=index,
+            kind=step.kind,
+            call_id=step.call_id,
+            name=step.name,
+            body=step.body,
+            tokens=step.tokens,
+            is_error=step.is_error,
+            finished_at=Now(),
+        )
+        for index, step in enumerate(kept)
+    ]
+
+
+def _store_manifest(turn: Turn, sent: Sent) -> None:
+    manifest = sent.manifest
+    Manifest.objects.create(
+        turn=turn,
+        context_version=sent.context_version,
+        model=sent.model,
+        window=manifest.window,
+        window_from=manifest.window_from,
+        ranges=[[run.first, run.last, run.how, run.by, run.tokens] for run in manifest.runs],
+        parts=[[part.role, part.component, part.ref, part.tokens, part.cache] for part in manifest.parts],
+        budget=[[line.component, line.budget, line.used, line.before] for line in manifest.report],
+        rung=sent.rung,
+        estimated=manifest.estimated,
+        measured=sent.measured,
+        body_sha256=sent.body_sha256,
+    )
+
+
+def _notices(session: ChatSession, turn: Turn, sent: Sent) -> list[tuple[str, int, int]]:
+    """Say what the model did not see word for word, once: a range that grew replaces the smaller one.
+
+    Compressed ranges have their notice since the commit; here are those that were trimmed or clamped.
+    """
+    told: list[tuple[str, int, int]] = []
+    for run in sent.manifest.runs:
+        kind = _HOW_NOTICED.get(run.how)
+        if kind is None:
+            continue
+        before = coverage.range_tokens(session.pk, run.first, min(run.last, turn.number))
+        made = coverage.say(session, kind, run.first, run.last, turn=turn, tokens_before=before, model=sent.model)
+        if made:
+            coverage.end_smaller(session.pk, kind, run.first, run.last)
+            told.append((kind, run.first, run.last))
+    fresh = [line for line in sent.manifest.report if line.component in ("recall", "documents")]
+    if any(line.truncated for line in fresh):
+        made = coverage.say(session, Notice.Kind.LEFT_OUT, turn.number, turn.number, turn=turn, model=sent.model)
+        if made:
+            told.append((Notice.Kind.LEFT_OUT, turn.number, turn.number))
+    return told
+
+
+def _title(prompt: str) -> str:
+    """The first words of the first message, at a word's end."""
+    text = " ".join(prompt[:400].split())
+    if len(text) <= 60:
+        return text
+    cut = text[:60].rsplit(" ", 1)[0]
+    return f"{cut or text[:60]}…"

@@ -1,0 +1,140 @@
+"""Which turns a summary stands for, and whether it still may.
+
+A summary is valid on the active path exactly when its last turn (`until`) is active. Of the valid ones, some are
+active and never overlap; the others rest. `retile` finds the active ones after the path or the summaries changed.
+"""
+
+import hashlib
+
+from django.db.models import Max, Q
+from django.db.models.functions import Now
+
+from chat.models import ChatSession, Notice, Summary, Turn
+
+
+def source_hash(session_id, first: int, last: int) -> str:
+    """The hash of what turns `first`..`last` of the active path hold: digests, exclusions, redactions."""
+    digest = hashlib.sha256()
+    rows = Turn.objects.filter(session_id=session_id, active=True, number__range=(first, last)).order_by("number")
+    for number, own, excluded, redacted in rows.values_list("number", "digest", "excluded_by", "redacted_at"):
+        digest.update(f"{number}:{own}:{excluded}:{'r' if redacted else ''};".encode())
+    return digest.hexdigest()
+
+
+def turn_digest(prompt: str, reply: str, steps: list[str]) -> str:
+    """The hash of a closed turn's words."""
+    digest = hashlib.sha256()
+    for part in (prompt, *steps, reply):
+        digest.update(hashlib.sha256(part.encode("utf-8", "surrogatepass")).digest())
+    return digest.hexdigest()
+
+
+def range_tokens(session_id, first: int, last: int) -> int:
+    """Tokens of turns `first`..`last` of the active path: one subtraction of running sums."""
+    upto = dict(
+        Turn.objects.filter(session_id=session_id, active=True, number__in=(first - 1, last)).values_list(
+            "number", "tokens_upto"
+        )
+    )
+    return max(0, upto.get(last, 0) - upto.get(first - 1, 0))
+
+
+def covered(session_id, *, undone: bool = False) -> list[tuple[int, int]]:
+    """The ranges of the active summaries, oldest first; with `undone`, also those a person took back."""
+    states = [Summary.State.ACTIVE, *([Summary.State.UNDONE] if undone else [])]
+    rows = Summary.objects.filter(session_id=session_id, state__in=states, until__active=True)
+    return list(rows.order_by("first").values_list("first", "last"))
+
+
+def retile(session_id, start: int = 1) -> None:
+    """Find the active summaries again, for a path that changed from turn `start` on. The session row is locked.
+
+    Active ones that reach `start` rest; then of the valid resting ones, highest tier first, then oldest, each that
+    overlaps no active one becomes active. Notices follow their turns.
+    """
+    own = Summary.objects.filter(session_id=session_id)
+    own.filter(state=Summary.State.ACTIVE, last__gte=start).update(state=Summary.State.RESTING)
+    taken = list(own.filter(state=Summary.State.ACTIVE).values_list("first", "last"))
+    resting = own.filter(state=Summary.State.RESTING, until__active=True).order_by("-tier", "first", "-version")
+    for pk, first, last in list(resting.values_list("pk", "first", "last")):
+        if all(last < a or first > b for a, b in taken):
+            own.filter(pk=pk).update(state=Summary.State.ACTIVE)
+            taken.append((first, last))
+
+
+def stale_over(session_id, number: int) -> int:
+    """Mark every summary over turn `number` stale: its words may no longer be told. Returns how many."""
+    over = Summary.objects.filter(session_id=session_id, first__lte=number, last__gte=number)
+    states = [Summary.State.ACTIVE, Summary.State.RESTING, Summary.State.DRAFT, Summary.State.UNDONE]
+    return over.filter(state__in=states).update(state=Summary.State.STALE)
+
+
+def open_tokens(session_id) -> int:
+    """Tokens of finished turns of the active path that no active summary covers. A constant number of queries."""
+    head = (
+        Turn.objects.filter(session_id=session_id, active=True, status__in=Turn.TERMINAL).order_by("-number").first()
+    )
+    total = head.tokens_upto if head else 0
+    return max(0, total - sum(range_tokens(session_id, first, last) for first, last in covered(session_id)))
+
+
+def end_notices(session_id, kinds: list[str], first: int, last: int) -> int:
+    """End the notices of these kinds that lie within first..last."""
+    return Notice.objects.filter(
+        session_id=session_id, kind__in=kinds, first__gte=first, last__lte=last, ended_at__isnull=True
+    ).update(ended_at=Now())
+
+
+def end_smaller(session_id, kind: str, first: int, last: int) -> int:
+    """End notices of this kind that a new one for first..last replaces: those strictly inside it."""
+    inside = Notice.objects.filter(
+        session_id=session_id, kind=kind, first__gte=first, last__lte=last, ended_at__isnull=True
+    )
+    return inside.exclude(first=first, last=last).update(ended_at=Now())
+
+
+def say(session: ChatSession, kind: str, first: int, last: int, **values) -> Notice | None:
+    """Write a notice for turns first..last; None when the same one stands already."""
+    until = Turn.objects.filter(session=session, active=True, number=last).values_list("pk", flat=True).first()
+    if until is None:
+        return None
+    same = Q(session=session, kind=kind, first=first, last=last, until_id=until, ended_at__isnull=True)
+    if Notice.objects.filter(same).exists():
+        return None
+    return Notice.objects.create(session=session, kind=kind, first=first, last=last, until_id=until, **values)
+
+
+def next_version(session_id, first: int, last: int) -> int:
+    """The version that the next summary of this range gets."""
+    rows = Summary.objects.filter(session_id=session_id, first=first, last=last)
+    return (rows.aggregate(newest=Max("version"))["newest"] or 0) + 1
+
+
+def heal_trims(session: ChatSession, window_from: int) -> None:
+    """End the notices of trims whose turns are covered by now or sent again; keep what is still missing."""
+    trims = Notice.objects.filter(session=session, kind=Notice.Kind.TRIMMED, ended_at__isnull=True)
+    ranges = covered(session.pk)
+    for notice in list(trims):
+        gaps = _gaps(notice.first, min(notice.last, window_from - 1), ranges)
+        if gaps == [(notice.first, notice.last)]:
+            continue
+        Notice.objects.filter(pk=notice.pk).update(ended_at=Now())
+        for first, last in gaps:
+            say(session, Notice.Kind.TRIMMED, first, last, turn=notice.turn, model=notice.model)
+
+
+def _gaps(first: int, last: int, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What of first..last no range covers."""
+    out: list[tuple[int, int]] = []
+    at = first
+    for start, end in sorted(ranges):
+        if end < at:
+            continue
+        if start > last:
+            break
+        if start > at:
+            out.append((at, start - 1))
+        at = end + 1
+    if at <= last:
+        out.append((at, last))
+    return out

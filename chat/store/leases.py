@@ -1,0 +1,212 @@
+"""Claim, beat, release and reap: how work in a row finds one worker at a time, and never two.
+
+Every transition is one conditional UPDATE, fenced by owner and epoch. Changing 0 rows means that ownership is
+lost, and whoever sees that stops at once. All times are the database's own clock: a worker whose clock is wrong, or
+who was stopped for a minute, can't believe that its lease still holds.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import connection, transaction
+from django.db.models import F, Model, Q, QuerySet
+from django.db.models.functions import Now
+
+from chat.models import ChatSession, Job, Turn
+from chat.store import branches, coverage
+
+# Somebody else's fresh turns are left to their own process for so long: its text streams without a bus.
+COURTESY = timedelta(seconds=1)
+MOST_ATTEMPTS = 2
+MOST_JOB_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A row that is ours until its lease runs out. `epoch` fences every write about it."""
+
+    id: int
+    session_id: object
+    epoch: int
+    attempt: int
+    owner: str
+
+
+def _first(queryset: QuerySet) -> Model | None:
+    if connection.features.has_select_for_update_skip_locked:
+        queryset = queryset.select_for_update(skip_locked=True, of=("self",))
+    return queryset.first()
+
+
+def claim_turn(owner: str, lease_s: float) -> Claim | None:
+    """Take the oldest waiting turn, or None."""
+    with transaction.atomic():
+        mine = Q(owner=owner) | Q(owner="") | Q(created_at__lt=Now() - COURTESY)
+        turn = _first(Turn.objects.filter(mine, status=Turn.Status.QUEUED).order_by("created_at", "id"))
+        if turn is None:
+            return None
+        changed = Turn.objects.filter(pk=turn.pk, status=Turn.Status.QUEUED).update(
+            status=Turn.Status.RUNNING,
+            owner=owner,
+            epoch=F("epoch") + 1,
+            attempt=F("attempt") + 1,
+            lease_until=Now() + timedelta(seconds=lease_s),
+        )
+        if not changed:
+            return None
+        return Claim(turn.pk, turn.session_id, turn.epoch + 1, turn.attempt + 1, owner)
+
+
+def beat_turn(claim: Claim, lease_s: float, reply: str | None = None) -> bool | None:
+    """Hold on to a turn, and store its text so far when given. Returns whether a stop was asked for; None: lost.
+
+    Succeeds even past the lease, as long as nobody else has taken the turn.
+    """
+    values: dict[str, object] = {"lease_until": Now() + timedelta(seconds=lease_s)}
+    if reply is not None:
+        values["reply"] = reply
+    rows = _owned(claim)
+    if not rows.update(**values):
+        return None
+    return Turn.objects.filter(pk=claim.id).values_list("cancel_requested", flat=True).first()
+
+
+def release_turn(claim: Claim, *, costs_attempt: bool) -> bool:
+    """Give a running turn back to the queue; whether it was still ours. A clean shutdown costs no attempt."""
+    attempt = F("attempt") if costs_attempt else F("attempt") - 1
+    return bool(_owned(claim).update(status=Turn.Status.QUEUED, owner="", lease_until=None, attempt=attempt))
+
+
+def cancelled(turn_ids: list[int]) -> set[int]:
+    """Which of these running turns somebody asked to stop."""
+    return set(Turn.objects.filter(pk__in=turn_ids, cancel_requested=True).values_list("pk", flat=True))
+
+
+def reap_turns() -> list[tuple[int, object, str]]:
+    """Requeue running turns whose lease ran out; those out of attempts fail. Returns (turn, session, new state)."""
+    out: list[tuple[int, object, str]] = []
+    expired = Turn.objects.filter(status=Turn.Status.RUNNING, lease_until__lt=Now())
+    for pk, session_id, epoch, attempt in expired.values_list("pk", "session_id", "epoch", "attempt"):
+        fenced = expired.filter(pk=pk, epoch=epoch)
+        if attempt < MOST_ATTEMPTS:
+            if fenced.update(status=Turn.Status.QUEUED, owner="", lease_until=None):
+                out.append((pk, session_id, Turn.Status.QUEUED))
+        elif fail_turn(fenced, session_id, "owner_lost"):
+            out.append((pk, session_id, Turn.Status.FAILED))
+    return out
+
+
+def fail_turn(fenced: QuerySet, session_id, error: str) -> bool:
+    """Fail one turn without a runner's help: what it had said so far stays and is counted by the session."""
+    with transaction.atomic():
+        branches.locked(session_id)
+        turn = fenced.values("pk", "prompt", "reply", "prompt_tokens").first()
+        if turn is None or not fenced.update(
+            status=Turn.Status.FAILED,
+            error=error,
+            owner="",
+            lease_until=None,
+            closed_at=Now(),
+            digest=coverage.turn_digest(turn["prompt"], turn["reply"], []),
+        ):
+            return False
+        ChatSession.objects.filter(pk=session_id).update(
+            open_tokens=F("open_tokens") + turn["prompt_tokens"], updated_at=Now()
+        )
+        return True
+
+
+def _owned(claim: Claim) -> QuerySet:
+    return Turn.objects.filter(pk=claim.id, owner=claim.owner, epoch=claim.epoch, status=Turn.Status.RUNNING)
+
+
+def enqueue(kind: str, session_id=None, *, priority: int = 0, delay_s: float = 0, **args) -> bool:
+    """Insert a job in the caller's transaction; False when one of its kind is open for the session already.
+
+    A job that is due and gets more urgent is raised.
+    """
+    made = Job.objects.bulk_create(
+        [Job(kind=kind, session_id=session_id, priority=priority, args=args)], ignore_conflicts=True
+    )
+    open_job = Job.objects.filter(kind=kind, session_id=session_id, state=Job.State.DUE)
+    if delay_s:
+        open_job.filter(attempts=0).update(run_after=Now() + timedelta(seconds=delay_s))
+    open_job.filter(priority__lt=priority).update(priority=priority)
+    return bool(made)
+
+
+def claim_job(owner: str, kinds: list[str], lease_s: float) -> tuple[Job, Claim] | None:
+    """Take the most urgent due job of these kinds, or None."""
+    with transaction.atomic():
+        due = Job.objects.filter(kind__in=kinds, state=Job.State.DUE, run_after__lte=Now())
+        job = _first(due.order_by("-priority", "run_after", "id"))
+        if job is None:
+            return None
+        changed = Job.objects.filter(pk=job.pk, state=Job.State.DUE).update(
+            state=Job.State.RUNNING,
+            owner=owner,
+            epoch=F("epoch") + 1,
+            attempts=F("attempts") + 1,
+            lease_until=Now() + timedelta(seconds=lease_s),
+        )
+        if not changed:
+            return None
+        return job, Claim(job.pk, job.session_id, job.epoch + 1, job.attempts + 1, owner)
+
+
+def claim_for_session(kind: str, session_id, owner: str, lease_s: float) -> Claim | None:
+    """Make and take the session's job of this kind at once; None while somebody else is at it."""
+    with transaction.atomic():
+        enqueue(kind, session_id)
+        job = Job.objects.filter(kind=kind, session_id=session_id, state=Job.State.DUE).first()
+        if job is None:
+            return None
+        changed = Job.objects.filter(pk=job.pk, state=Job.State.DUE).update(
+            state=Job.State.RUNNING,
+            owner=owner,
+            epoch=F("epoch") + 1,
+            attempts=F("attempts") + 1,
+            lease_until=Now() + timedelta(seconds=lease_s),
+        )
+        return Claim(job.pk, session_id, job.epoch + 1, job.attempts + 1, owner) if changed else None
+
+
+def is_open(kind: str, session_id) -> bool:
+    """Whether a job of this kind waits or runs for the session."""
+    open_states = (Job.State.DUE, Job.State.RUNNING)
+    return Job.objects.filter(kind=kind, session_id=session_id, state__in=open_states).exists()
+
+
+def beat_job(claim: Claim, lease_s: float) -> bool:
+    """Hold on to a job; False when it is lost or was cancelled."""
+    return bool(_owned_job(claim).update(lease_until=Now() + timedelta(seconds=lease_s)))
+
+
+def finish_job(claim: Claim, *, error: str = "", retry_in_s: float | None = None) -> bool:
+    """Close a job, or give it back for a later try while it has attempts left."""
+    rows = _owned_job(claim)
+    if error and retry_in_s is not None and claim.attempt < MOST_JOB_ATTEMPTS:
+        return bool(
+            rows.update(
+                state=Job.State.DUE,
+                owner="",
+                lease_until=None,
+                error=error,
+                run_after=Now() + timedelta(seconds=retry_in_s),
+            )
+        )
+    state = Job.State.FAILED if error else Job.State.DONE
+    return bool(rows.update(state=state, error=error, lease_until=None, finished_at=Now()))
+
+
+def reap_jobs() -> int:
+    """Give jobs whose lease ran out back to the queue, or fail them when they are out of attempts."""
+    expired = Job.objects.filter(state=Job.State.RUNNING, lease_until__lt=Now())
+    failed = expired.filter(attempts__gte=MOST_JOB_ATTEMPTS).update(
+        state=Job.State.FAILED, error="owner_lost", lease_until=None, finished_at=Now()
+    )
+    return failed + expired.update(state=Job.State.DUE, owner="", lease_until=None)
+
+
+def _owned_job(claim: Claim) -> QuerySet:
+    return Job.objects.filter(pk=claim.id, owner=claim.owner, epoch=claim.epoch, state=Job.State.RUNNING)

@@ -1,0 +1,349 @@
+"""The live text of this process: appended once, read by every socket at its own speed.
+
+A reply is one growing text with an end; a socket holds only where it stopped. So a slow socket costs nothing and
+catches up in one frame, and no frame is made before a socket asks for it. Text is coalesced: the first delta wakes
+the sockets at once, later ones after `FLUSH_S` or `FLUSH_CHARS` characters. Finished markdown blocks are rendered
+once, in a thread, and only while somebody watches. No database here, and nothing that blocks the loop.
+"""
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from chat.stream.protocol import Block, Delta, Done, Gone, Notice, Outbound, Reset, Snapshot, Status
+
+FLUSH_S = 0.05
+FLUSH_CHARS = 512
+# Events wait in a socket's queue only while it is between two frames; one that doesn't read is closed elsewhere.
+MOST_EVENTS = 256
+
+FinishedBlocks = Callable[[str], tuple[int, list[str]]]
+
+
+class Live:
+    """One reply as it is written. `end` counts characters (code points), as the server does everywhere."""
+
+    __slots__ = ("_new", "_parts", "blocks", "committed", "done", "epoch", "number", "phase", "rendering", "text",
+                 "timer", "turn")  # fmt: skip
+
+    def __init__(self, turn: int, number: int, epoch: int):
+        self.turn = turn
+        self.number = number
+        self.epoch = epoch
+        self.text = ""
+        self.blocks: list[tuple[int, str]] = []
+        self.committed = 0
+        self.done: Done | None = None
+        self.phase: Status | None = None
+        self.rendering = False
+        self.timer: asyncio.TimerHandle | None = None
+        self._parts: list[str] = []
+        self._new = 0
+
+    @property
+    def end(self) -> int:
+        """The length of the flushed text, in characters."""
+        return len(self.text)
+
+    @property
+    def size(self) -> int:
+        """The length of all text so far, flushed or not, in characters."""
+        return len(self.text) + self._new
+
+    def add(self, text: str) -> int:
+        """Take a delta in; returns the characters that wait to be flushed."""
+        self._parts.append(text)
+        self._new += len(text)
+        return self._new
+
+    def flush(self) -> bool:
+        """Make what was added visible; whether there was anything."""
+        if not self._parts:
+            return False
+        self.text += "".join(self._parts)
+        self._parts.clear()
+        self._new = 0
+        return True
+
+    def whole(self) -> str:
+        """All text so far, flushed or not: what a checkpoint stores."""
+        return self.text + "".join(self._parts)
+
+
+class Watcher:
+    """One socket's view of one session: an async iterator of frames, each made when it is asked for."""
+
+    def __init__(self, channel: "_Channel", closed: Callable[["Watcher"], None]):
+        self._channel = channel
+        self._closed = closed
+        self._lives: deque[Live] = deque([channel.live] if channel.live else [])
+        self._events: deque[Outbound] = deque(maxlen=MOST_EVENTS)
+        self._wake = asyncio.Event()
+        self._known: tuple[int, int] | None = None  # turn and epoch that the socket has a snapshot of
+        self._end = 0
+        self._blocks = 0
+        self._open = True
+        if self._lives:
+            self._wake.set()
+            if self._lives[0].phase:
+                self._events.append(self._lives[0].phase)
+
+    def __aiter__(self) -> AsyncIterator[Outbound]:
+        return self
+
+    async def __anext__(self) -> Outbound:
+        while self._open:
+            frame = self._next()
+            if frame is not None:
+                return frame
+            self._wake.clear()
+            await self._wake.wait()
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        """Stop watching; a pending wait ends."""
+        if self._open:
+            self._open = False
+            self._wake.set()
+            self._closed(self)
+
+    def resume(self, turn: int, epoch: int, end: int) -> None:
+        """The page already has this much of a reply: no snapshot for it, only what follows."""
+        live = self._lives[0] if self._lives else None
+        if live and (live.turn, live.epoch) == (turn, epoch) and end <= live.end:
+            self._known = (turn, epoch)
+            self._end = end
+
+    def _next(self) -> Outbound | None:
+        if self._events:
+            return self._events.popleft()
+        if not self._lives:
+            return None
+        live = self._lives[0]
+        if self._known != (live.turn, live.epoch):
+            self._known = (live.turn, live.epoch)
+            self._end, self._blocks = live.end, len(live.blocks)
+            return Snapshot(
+                turn=live.turn,
+                number=live.number,
+                epoch=live.epoch,
+                text=live.text,
+                end=live.end,
+                blocks=tuple(live.blocks),
+            )
+        if self._end < live.end:
+            start, self._end = self._end, live.end
+            return Delta(turn=live.turn, epoch=live.epoch, start=start, end=live.end, text=live.text[start:])
+        if self._blocks < len(live.blocks) and live.done is None:
+            index = self._blocks
+            self._blocks += 1
+            end, html = live.blocks[index]
+            return Block(turn=live.turn, epoch=live.epoch, index=index, end=end, html=html)
+        if live.done is not None:
+            self._lives.popleft()
+            return live.done
+        return None
+
+    def _tell(self, frame: Outbound) -> None:
+        self._events.append(frame)
+        self._wake.set()
+
+    def _begin(self, live: Live) -> None:
+        self._lives.append(live)
+        self._wake.set()
+
+
+class _Channel:
+    """One session in this process: its live reply and who watches."""
+
+    __slots__ = ("live", "watchers")
+
+    def __init__(self) -> None:
+        self.live: Live | None = None
+        self.watchers: set[Watcher] = set()
+
+
+class Hub:
+    """All live replies of this process. Runs on one event loop; none of its methods blocks.
+
+    `finished_blocks` renders the finished blocks at the start of a text (see stream.rendering); it runs in a thread.
+    """
+
+    def __init__(
+        self, *, finished_blocks: FinishedBlocks, flush_s: float = FLUSH_S, flush_chars: int = FLUSH_CHARS
+    ) -> None:
+        self._finished_blocks = finished_blocks
+        self._flush_s = flush_s
+        self._flush_chars = flush_chars
+        self._channels: dict[UUID, _Channel] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def watch(self, session: UUID) -> Watcher:
+        """Watch a session: the live reply first, if there is one, then everything that happens."""
+        channel = self._channels.setdefault(session, _Channel())
+        watcher = Watcher(channel, lambda gone: self._forget(session, gone))
+        channel.watchers.add(watcher)
+        if channel.live:
+            self._render(channel, channel.live)
+        return watcher
+
+    def live(self, session: UUID) -> Live | None:
+        """The reply that is being written in this process, if any."""
+        channel = self._channels.get(session)
+        return channel.live if channel else None
+
+    @property
+    def live_turns(self) -> int:
+        """How many replies are being written in this process."""
+        return sum(1 for channel in self._channels.values() if channel.live)
+
+    @property
+    def watchers(self) -> int:
+        """How many sockets watch."""
+        return sum(len(channel.watchers) for channel in self._channels.values())
+
+    def begin(self, session: UUID, turn: int, number: int, epoch: int) -> Live:
+        """A reply starts. A later attempt at the same turn resets what the sockets have."""
+        channel = self._channels.setdefault(session, _Channel())
+        before = channel.live
+        live = Live(turn, number, epoch)
+        channel.live = live
+        if before is not None:
+            self._stop_timer(before)
+        for watcher in channel.watchers:
+            while watcher._lives and watcher._lives[-1].turn == turn and watcher._lives[-1].done is None:
+                watcher._lives.pop()
+            if watcher._known and watcher._known[0] == turn:
+                watcher._tell(Reset(turn=turn, epoch=epoch, reason="restarted"))
+            watcher._begin(live)
+        return live
+
+    def append(self, session: UUID, live: Live, text: str) -> None:
+        """More text of a reply."""
+        waiting = live.add(text)
+        if live.timer is None:
+            self._flush(session, live)
+            live.timer = asyncio.get_running_loop().call_later(self._flush_s, self._tick, session, live)
+        elif waiting >= self._flush_chars:
+            self._flush(session, live)
+
+    def status(self, session: UUID, turn: int, phase: str, since_ms: int = 0) -> None:
+        """What a turn is doing while no text comes: queued, waiting, retrying, compacting."""
+        frame = Status(turn=turn, phase=phase, since_ms=since_ms)
+        live = self.live(session)
+        if live and live.turn == turn:
+            live.phase = frame
+        self._tell(session, frame)
+
+    def notice(self, session: UUID, *, kind: str, first: int, last: int) -> None:
+        """A notice was stored."""
+        self._tell(session, Notice(kind=kind, range=(first, last)))
+
+    def gone(self, session: UUID) -> None:
+        """The conversation is there no more."""
+        self._tell(session, Gone(session=session))
+
+    def tell(self, session: UUID, frame: Outbound) -> None:
+        """Any other frame for everybody who watches."""
+        self._tell(session, frame)
+
+    def finish(
+        self,
+        session: UUID,
+        live: Live,
+        *,
+        status: str,
+        stop_reason: str = "",
+        usage: Mapping[str, Any] | None = None,
+        gauge: Mapping[str, Any] | None = None,
+        text: str | None = None,
+    ) -> None:
+        """The reply has ended and is stored. `text` is what was stored, where it is not what was streamed."""
+        live.flush()
+        self._stop_timer(live)
+        stored = live.text if text is None else text
+        live.done = Done(
+            turn=live.turn,
+            epoch=live.epoch,
+            number=live.number,
+            status=status,
+            stop_reason=stop_reason,
+            end=len(stored),
+            sha256=hashlib.sha256(stored.encode("utf-8", "surrogatepass")).hexdigest(),
+            usage=usage,
+            gauge=gauge,
+        )
+        channel = self._channels.get(session)
+        if channel is None:
+            return
+        if channel.live is live:
+            channel.live = None
+        for watcher in channel.watchers:
+            watcher._wake.set()
+        if not channel.watchers:
+            self._channels.pop(session, None)
+
+    def drop(self, session: UUID, live: Live) -> None:
+        """The reply went on elsewhere, or waits to be started again: no end is announced."""
+        self._stop_timer(live)
+        channel = self._channels.get(session)
+        if channel and channel.live is live:
+            channel.live = None
+
+    def _tick(self, session: UUID, live: Live) -> None:
+        live.timer = None
+        if live.done is None and self._flush(session, live):
+            live.timer = asyncio.get_running_loop().call_later(self._flush_s, self._tick, session, live)
+
+    def _flush(self, session: UUID, live: Live) -> bool:
+        live.phase = None
+        if not live.flush():
+            return False
+        channel = self._channels.get(session)
+        if channel:
+            for watcher in channel.watchers:
+                watcher._wake.set()
+            self._render(channel, live)
+        return True
+
+    def _render(self, channel: _Channel, live: Live) -> None:
+        """Render what is finished, if anybody watches and no rendering of this reply runs already."""
+        if live.rendering or live.done or not channel.watchers or "\n" not in live.text[live.committed :]:
+            return
+        live.rendering = True
+        task = asyncio.create_task(self._render_finished(channel, live))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _render_finished(self, channel: _Channel, live: Live) -> None:
+        start = live.committed
+        try:
+            used, blocks = await asyncio.to_thread(self._finished_blocks, live.text[start:])
+        finally:
+            live.rendering = False
+        if used and blocks:
+            live.committed = start + used
+            live.blocks += [(live.committed, html) for html in blocks]
+            for watcher in channel.watchers:
+                watcher._wake.set()
+
+    def _tell(self, session: UUID, frame: Outbound) -> None:
+        channel = self._channels.get(session)
+        if channel:
+            for watcher in channel.watchers:
+                watcher._tell(frame)
+
+    def _forget(self, session: UUID, watcher: Watcher) -> None:
+        channel = self._channels.get(session)
+        if channel:
+            channel.watchers.discard(watcher)
+            if not channel.watchers and channel.live is None:
+                self._channels.pop(session, None)
+
+    def _stop_timer(self, live: Live) -> None:
+        if live.timer:
+            live.timer.cancel()
+            live.timer = None
