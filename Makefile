@@ -28,7 +28,7 @@ lint:
 	$(PYTHON_IN) -m ruff check .
 	$(PYTHON_IN) -m ruff format --check .
 	$(PYTHON_IN) -m mypy
-	$(PYTHON_IN) -m djade --check --target-version 5.2 $$(git ls-files 'templates/*.html')
+	.venv/bin/djade --check --target-version 5.2 $$(git ls-files "*.html")
 	$(PYTHON_IN) manage.py makemigrations --check --dry-run
 
 # Universal, with hashes: one lock for every platform and every Python from 3.11 on.
