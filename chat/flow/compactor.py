@@ -241,7 +241,10 @@ async def compact_inline(session_id: UUID, engine: Engine, hub: Hub, owner: str 
     deadline = time.monotonic() + settings.CHAT_INLINE_DEADLINE_S
     claim = await engine.database.run(leases.claim_for_session, KIND, session_id, owner, JOB_LEASE_S)
     if claim is None:
-        while time.monotonic() < deadline and await engine.database.read(leases.is_open, KIND, session_id):
+        # Another process may be at it, so there is no event to wait for: its row is asked.
+        for _ in range(int(settings.CHAT_INLINE_DEADLINE_S / POLL_S)):
+            if not await engine.database.read(leases.is_open, KIND, session_id):
+                break
             await asyncio.sleep(POLL_S)
     else:
         error = "deadline"
@@ -269,14 +272,14 @@ async def run_job(claim: Claim, engine: Engine, hub: Hub) -> str:
     return "" if outcome.code != "lost" else "lost"
 
 
-def sweep(windows: dict[str, int], limit: int = 100) -> int:
+def sweep(marks: dict[str, int], limit: int = 100) -> int:
     """Enqueue sessions that grew without a reply (import, model switch), fullest first. Reads no text.
 
-    `windows` are the known windows in tokens by model. Returns how many jobs were made.
+    `marks` are the tokens by model at which the soft mark is reached at the earliest. Returns how many jobs were made.
     """
     made = 0
-    for model, window in windows.items():
-        due = ChatSession.objects.fullest(int(window * settings.CHAT_SOFT_MARK)).filter(
+    for model, mark in marks.items():
+        due = ChatSession.objects.fullest(mark).filter(
             model=model, strategy=ChatSession.Strategy.SUMMARY, mode=ChatSession.Mode.AUTO
         )
         made += sum(leases.enqueue(KIND, pk) for pk in due.values_list("pk", flat=True)[:limit])

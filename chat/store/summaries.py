@@ -82,7 +82,8 @@ def save(
     """Store a draft (or, for the record, a rejected attempt without its text). None when the range changed."""
     with transaction.atomic():
         locked(session_id)
-        until = Turn.objects.filter(session_id=session_id, active=True, number=last).values_list("pk", flat=True).first()
+        path = Turn.objects.filter(session_id=session_id, active=True)
+        until = path.filter(number=last).values_list("pk", flat=True).first()
         if until is None or coverage.source_hash(session_id, first, last) != source_hash:
             return None
         return Summary.objects.create(
@@ -134,8 +135,8 @@ def _commit(session_id: UUID, draft_ids: Sequence[int], window_from: int, merge:
     if session.head is None or last >= _live_number(session_id, session.turns_active):
         return None
     if merge:
-        inside = Summary.objects.filter(session_id=session_id, state=Summary.State.ACTIVE, first__gte=first, last__lte=last)
-        inside.update(state=Summary.State.RESTING, merged_into=drafts[0])
+        own = Summary.objects.filter(session_id=session_id, state=Summary.State.ACTIVE)
+        own.filter(first__gte=first, last__lte=last).update(state=Summary.State.RESTING, merged_into=drafts[0])
     Summary.objects.filter(pk__in=draft_ids).update(state=Summary.State.ACTIVE, committed_at=Now())
     version = session.context_version + 1
     start = session.window_from if merge else window_from

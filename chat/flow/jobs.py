@@ -1,0 +1,118 @@
+"""Background jobs: claim, run with a beating lease, finish. The loop knows no kind; kinds are handed in."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from chat.flow.engine import Engine
+from chat.providers.base import ProviderError
+from chat.store import leases
+from chat.store.leases import Claim
+
+log = structlog.get_logger(__name__)
+
+# Returns '' when the job is done, or the code of an error that is worth another try.
+Handler = Callable[[Claim], Awaitable[str]]
+
+LEASE_S = 60.0
+BEAT_S = 15.0
+IDLE_S = 1.0
+RETRY_S = (5.0, 30.0)
+
+
+class JobRunner:
+    """Runs due jobs of the kinds it was given, `slots` at once. Survives any error of a job."""
+
+    def __init__(self, engine: Engine, owner: str, kinds: Mapping[str, Handler], slots: int = 2):
+        self._engine = engine
+        self._owner = owner
+        self._kinds = dict(kinds)
+        self._slots = slots
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to claim."""
+        self._loop = asyncio.create_task(self._run(), name="jobs")
+
+    def wake(self) -> None:
+        """Something was enqueued."""
+        self._wake.set()
+
+    @property
+    def live(self) -> int:
+        """Jobs that run now."""
+        return len(self._tasks)
+
+    async def stop(self) -> None:
+        """Stop claiming and end running jobs; they go back to the queue, and their drafts stay."""
+        for task in [self._loop, *self._tasks]:
+            if task:
+                task.cancel()
+        await asyncio.gather(*(task for task in [self._loop, *self._tasks] if task), return_exceptions=True)
+
+    async def idle(self) -> None:
+        """Wait until nothing is due and nothing runs: for commands that must see the work done."""
+        while True:
+            claimed = await self._claim()
+            if not claimed and not self._tasks:
+                return
+            if self._tasks:
+                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                while len(self._tasks) < self._slots and await self._claim():
+                    pass
+            except Exception:
+                log.exception("job_claim_failed")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), IDLE_S)
+
+    async def _claim(self) -> bool:
+        if len(self._tasks) >= self._slots:
+            return False
+        claimed = await self._engine.database.run(leases.claim_job, self._owner, list(self._kinds), LEASE_S)
+        if claimed is None:
+            return False
+        job, claim = claimed
+        task = asyncio.create_task(self._work(job.kind, claim), name=f"{job.kind} job {claim.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return True
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake.set()
+
+    async def _work(self, kind: str, claim: Claim) -> None:
+        beating = asyncio.create_task(self._beat(claim, asyncio.current_task()))
+        error: str | None = None
+        try:
+            error = await self._kinds[kind](claim)
+        except ProviderError as failure:
+            error = failure.code
+        except asyncio.CancelledError:
+            error = "cancelled"
+            raise
+        except Exception as failure:
+            log.exception("job_failed", kind=kind, job=claim.id)
+            error = type(failure).__name__[:40]
+        finally:
+            beating.cancel()
+            wait = 0.0 if error == "cancelled" else RETRY_S[min(claim.attempt, len(RETRY_S)) - 1]
+            finish = self._engine.database.run(leases.finish_job, claim, error=error or "", retry_in_s=wait)
+            await asyncio.shield(finish)
+
+    async def _beat(self, claim: Claim, task: asyncio.Task[None] | None) -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            if not await self._engine.database.run(leases.beat_job, claim, LEASE_S):
+                if task:
+                    task.cancel()
+                return

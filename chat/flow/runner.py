@@ -1,0 +1,164 @@
+"""The runner: claims waiting turns, runs each in a task, and takes over those whose runner died."""
+
+import asyncio
+import contextlib
+import time
+from uuid import UUID
+
+import structlog
+from django.db.models.functions import Now
+
+from chat.flow.engine import Engine
+from chat.flow.running import Lost, Released, Running, Stopped
+from chat.flow.turns import run_turn
+from chat.models import Turn, Worker
+from chat.store import leases
+from chat.store.closing import Closed
+from chat.stream.hub import Hub
+
+log = structlog.get_logger(__name__)
+
+IDLE_S = 0.5
+CANCEL_SCAN_S = 1.0
+
+
+class Runner:
+    """Runs turns in this process, `slots` at once. Times in seconds."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        hub: Hub,
+        owner: str,
+        *,
+        slots: int,
+        lease_s: float,
+        beat_s: float,
+        reap_s: float,
+        closed=None,
+    ):
+        self._engine = engine
+        self._hub = hub
+        self.owner = owner
+        self._slots = slots
+        self._lease_s = lease_s
+        self._beat_s = beat_s
+        self._reap_s = reap_s
+        self._closed = closed
+        self._wake = asyncio.Event()
+        self._claiming = True
+        self._running: dict[int, tuple[Running, asyncio.Task[None]]] = {}
+        self._loops: list[asyncio.Task[None]] = []
+        # A runner that lost the database must not reap others for what may be its own fault.
+        self._reap_from = time.monotonic()
+
+    def start(self) -> None:
+        """Begin to claim, beat and reap."""
+        self._loops = [
+            asyncio.create_task(self._forever(self._claim_all, IDLE_S, self._wake), name="turns"),
+            asyncio.create_task(self._forever(self._scan, CANCEL_SCAN_S), name="cancellations"),
+            asyncio.create_task(self._forever(self._reap, self._reap_s), name="reaper"),
+            asyncio.create_task(self._forever(self._beat, self._beat_s), name="beat"),
+        ]
+
+    def wake(self) -> None:
+        """A turn was opened."""
+        self._wake.set()
+
+    @property
+    def live(self) -> int:
+        """Turns that run now."""
+        return len(self._running)
+
+    def stop_turn(self, turn_id: int) -> bool:
+        """Stop a turn that runs here, at once; False when it runs elsewhere."""
+        found = self._running.get(turn_id)
+        if found:
+            found[0].interrupt(Stopped)
+        return found is not None
+
+    async def drain(self, seconds: float) -> None:
+        """Stop claiming; finish what ends within `seconds`, give the rest back."""
+        self._claiming = False
+        tasks = [task for _, task in self._running.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        for running, _ in list(self._running.values()):
+            running.interrupt(Released)
+        tasks = [task for _, task in self._running.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=2.0)
+
+    async def stop(self) -> None:
+        """End all loops."""
+        self._claiming = False
+        tasks = [*self._loops, *(task for _, task in self._running.values())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(Exception):
+            await self._engine.database.run(lambda: Worker.objects.filter(pk=self.owner).delete())
+
+    async def _forever(self, step, period: float, wake: asyncio.Event | None = None) -> None:
+        while True:
+            if wake:
+                wake.clear()
+            try:
+                await step()
+            except Exception as error:
+                log.warning("runner_step_failed", step=step.__name__, error=type(error).__name__)
+                self._reap_from = time.monotonic() + self._lease_s
+            if wake:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(wake.wait(), period)
+            else:
+                await asyncio.sleep(period)
+
+    async def _claim_all(self) -> None:
+        while self._claiming and len(self._running) < self._slots:
+            claim = await self._engine.database.run(leases.claim_turn, self.owner, self._lease_s)
+            if claim is None:
+                return
+            running = Running(claim, self._lease_s, self._beat_s)
+            task = asyncio.create_task(self._run(running), name=f"turn {claim.id}")
+            self._running[claim.id] = (running, task)
+
+    async def _run(self, running: Running) -> None:
+        closed: Closed | None = None
+        try:
+            closed = await run_turn(running, self._engine, self._hub)
+        except Exception:
+            # The row is still ours and its lease runs out: the reaper gives it another attempt.
+            log.exception("turn_crashed", turn=running.claim.id)
+        finally:
+            self._running.pop(running.claim.id, None)
+            self._wake.set()
+        if closed and self._closed:
+            self._closed(closed)
+        await self._engine.save_counters()
+
+    async def _scan(self) -> None:
+        if self._running:
+            asked = await self._engine.database.read(leases.cancelled, list(self._running))
+            for turn_id in asked:
+                self.stop_turn(turn_id)
+
+    async def _reap(self) -> None:
+        if time.monotonic() < self._reap_from:
+            return
+        for turn_id, session_id, state in await self._engine.database.run(leases.reap_turns):
+            log.warning("turn_reaped", turn=turn_id, session=str(session_id), state=state)
+            found = self._running.get(turn_id)
+            if found:
+                found[0].interrupt(Lost)
+            if state == Turn.Status.QUEUED:
+                self._hub.status(UUID(str(session_id)), turn_id, "restarting")
+            self._wake.set()
+
+    async def _beat(self) -> None:
+        live, owner, slots = len(self._running), self.owner, self._slots
+        await self._engine.database.run(
+            lambda: Worker.objects.update_or_create(
+                pk=owner, defaults={"kinds": "turn job", "slots": slots, "live": live, "beat_at": Now()}
+            )
+        )

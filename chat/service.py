@@ -1,0 +1,237 @@
+"""What one process runs: hub, runner, jobs, provider, and the stand-in where there is no key. One event loop.
+
+`start` is called by the server, and by commands in a loop of their own; `drain` and `stop` end it. The kinds of jobs
+are wired here, so that the loop that runs them knows none.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+
+from chat.context.budget import BudgetError
+from chat.flow import compactor, opening
+from chat.flow.engine import Engine, UnknownWindow
+from chat.flow.jobs import JobRunner
+from chat.flow.opening import Opened, Rejected
+from chat.flow.runner import Runner
+from chat.models import ChatSession
+from chat.providers.anthropic import AnthropicProvider
+from chat.providers.base import Provider
+from chat.providers.standin import StandIn, start_standin
+from chat.store import leases
+from chat.store.closing import Closed
+from chat.store.database import Database
+from chat.stream import rendering
+from chat.stream.hub import Hub
+from monitoring import recording
+
+log = structlog.get_logger(__name__)
+
+DRAIN_S = 3.0
+STANDIN_KEY = "offline"
+
+
+@dataclass(slots=True)
+class Service:
+    """The parts of a running process."""
+
+    engine: Engine
+    hub: Hub
+    database: Database
+    owner: str
+    runner: Runner | None = None
+    jobs: JobRunner | None = None
+    standin: StandIn | None = None
+    loops: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def wake(self) -> None:
+        """A turn was opened or a job enqueued, perhaps in this process."""
+        if self.runner:
+            self.runner.wake()
+        if self.jobs:
+            self.jobs.wake()
+
+    async def open_turn(
+        self,
+        *,
+        owner_id: int,
+        session_id: UUID,
+        client_id: UUID,
+        text: str,
+        op: str = "new",
+        of: int | None = None,
+        base: int | None = None,
+    ) -> Opened | Rejected:
+        """Store a user's message as a turn and wake the runner; see flow.opening."""
+        opened = await self.database.run(
+            opening.open_turn,
+            owner_id=owner_id,
+            session_id=session_id,
+            client_id=client_id,
+            text=text,
+            op=op,
+            of=of,
+            base=base,
+            count=self.engine.counter(settings.CHAT_MODEL).count,
+            runner=self.owner if self.runner else "",
+        )
+        if isinstance(opened, Opened):
+            if not opened.duplicate:
+                self.hub.status(session_id, opened.turn_id, "queued")
+            self.wake()
+        return opened
+
+    async def stop_turn(self, *, owner_id: int, session_id: UUID, turn_id: int) -> str:
+        """Stop a turn for its owner; see flow.opening.ask_stop."""
+        answer = await self.database.run(
+            opening.ask_stop, owner_id=owner_id, session_id=session_id, turn_id=turn_id
+        )
+        if answer == "asked" and self.runner:
+            self.runner.stop_turn(turn_id)
+        return answer
+
+
+_current: Service | None = None
+
+
+def current() -> Service:
+    """The running service of this process. Raises RuntimeError before start."""
+    if _current is None:
+        raise RuntimeError("The service is not running in this process.")
+    return _current
+
+
+def running() -> bool:
+    """Whether this process has a service."""
+    return _current is not None
+
+
+async def start(
+    *,
+    provider: Provider | None = None,
+    run_turns: bool | None = None,
+    run_jobs: bool | None = None,
+    standin_options: dict[str, Any] | None = None,
+) -> Service:
+    """Start everything that this process runs. `run_turns` and `run_jobs` default to CHAT_RUNNER."""
+    global _current
+    if _current is not None:
+        return _current
+    database = Database(settings.CHAT_DATABASE_THREADS)
+    standin = None
+    if provider is None:
+        provider, standin = await _provider(standin_options or {})
+    engine = Engine(provider, database)
+    hub = Hub(finished_blocks=rendering.finished_blocks, flush_s=settings.CHAT_FLUSH_MS / 1000)
+    owner = f"{socket.gethostname()[:24]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    service = Service(engine=engine, hub=hub, database=database, owner=owner, standin=standin)
+    await engine.load_counters()
+    default = settings.CHAT_RUNNER
+    if run_turns if run_turns is not None else default:
+        service.runner = _runner(service)
+        service.runner.start()
+    if run_jobs if run_jobs is not None else default:
+        service.jobs = _jobs(service)
+        service.jobs.start()
+        service.loops.append(asyncio.create_task(_sweep(service), name="sweep"))
+    recording.register_source("hub", lambda: {"live_turns": hub.live_turns, "sockets": hub.watchers})
+    _current = service
+    log.info("service_started", owner=owner, runner=service.runner is not None, standin=standin is not None)
+    return service
+
+
+async def drain() -> None:
+    """Stop taking work; let what ends soon end, give the rest back to other processes."""
+    if _current and _current.runner:
+        await _current.runner.drain(DRAIN_S)
+
+
+async def stop() -> None:
+    """End everything, save what was learnt, close the connections."""
+    global _current
+    service, _current = _current, None
+    if service is None:
+        return
+    for loop in service.loops:
+        loop.cancel()
+    await asyncio.gather(*service.loops, return_exceptions=True)
+    if service.jobs:
+        await service.jobs.stop()
+    if service.runner:
+        await service.runner.stop()
+    with contextlib.suppress(Exception):
+        await service.engine.save_counters(now=True)
+    await service.engine.provider.close()
+    if service.standin:
+        await service.standin.close()
+    await asyncio.to_thread(service.database.close)
+
+
+async def _provider(options: dict[str, Any]) -> tuple[Provider, StandIn | None]:
+    """The real API, or, without a key, the stand-in: the same SDK over real HTTP."""
+    if not settings.CHAT_STANDIN:
+        return AnthropicProvider(
+            api_key=settings.ANTHROPIC_API_KEY, base_url=settings.ANTHROPIC_BASE_URL or None
+        ), None
+    standin = await start_standin(
+        window=settings.CHAT_CONTEXT_WINDOW or 200_000,
+        **{"delay_ms": settings.CHAT_STANDIN_DELAY_MS, **options},
+    )
+    return AnthropicProvider(api_key=STANDIN_KEY, base_url=standin.base_url), standin
+
+
+def _runner(service: Service) -> Runner:
+    def closed(end: Closed) -> None:
+        if service.jobs:
+            service.jobs.wake()
+
+    return Runner(
+        service.engine,
+        service.hub,
+        service.owner,
+        slots=settings.CHAT_RUNNER_SLOTS,
+        lease_s=settings.CHAT_LEASE_S,
+        beat_s=settings.CHAT_BEAT_S,
+        reap_s=settings.CHAT_REAP_S,
+        closed=closed,
+    )
+
+
+def _jobs(service: Service) -> JobRunner:
+    async def compact(claim: leases.Claim) -> str:
+        return await compactor.run_job(claim, service.engine, service.hub)
+
+    return JobRunner(service.engine, service.owner, {compactor.KIND: compact})
+
+
+async def _sweep(service: Service) -> None:
+    """Find work that no reply announced, and jobs whose process died."""
+    while True:
+        try:
+            await sweep_once(service)
+        except Exception as error:
+            log.warning("sweep_failed", error=type(error).__name__)
+        await asyncio.sleep(settings.CHAT_SWEEP_S)
+
+
+async def sweep_once(service: Service) -> int:
+    """One sweep; how many compactions it enqueued."""
+    await service.database.run(leases.reap_jobs)
+    models = await service.database.read(lambda: list(ChatSession.objects.values_list("model", flat=True).distinct()))
+    marks: dict[str, int] = {}
+    for model in models:
+        with contextlib.suppress(UnknownWindow, BudgetError):
+            budget = await service.engine.budget(model, "")
+            marks[model] = int(budget.input_limit * settings.CHAT_SOFT_MARK)
+    made = await service.database.run(compactor.sweep, marks)
+    if made and service.jobs:
+        service.jobs.wake()
+    return made
