@@ -4,6 +4,7 @@ Stricter than live in two places, on purpose: two equal roles in a row are a 400
 and `system` messages inside `messages` are not taken. Live wordings: platform.claude.com/docs/en/api/errors.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ MAX_BYTES = 32 * 1024 * 1024
 MAX_BREAKPOINTS = 4
 MAX_MESSAGES = 100_000
 
+_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
 _COUNTED = frozenset(
     {"cache_control", "messages", "model", "output_config", "system", "thinking", "tool_choice", "tools"}
 )
@@ -168,10 +170,18 @@ def _check_content(path: str, place: str, content: Any) -> None:
             _check_control(f"{here}.{kind}.cache_control", block["cache_control"])
         if kind == "text":
             _check_text(f"{here}.text", block["text"])
-        if kind == "tool_use" and not isinstance(block["input"], Mapping):
-            raise invalid(f"{here}.tool_use.input: Input should be a valid dictionary")
+        if kind == "tool_use":
+            _check_call(f"{here}.tool_use", block)
         if kind == "tool_result" and block.get("content"):
             _check_content(f"{here}.tool_result.content", "tool_result", block["content"])
+
+
+def _check_call(path: str, block: Mapping[str, Any]) -> None:
+    for name in ("id", "name"):
+        if not isinstance(block[name], str) or not _NAME.match(block[name]):
+            raise invalid(f"{path}.{name}: String should match pattern '{_NAME.pattern}'")
+    if not isinstance(block["input"], Mapping):
+        raise invalid(f"{path}.input: Input should be a valid dictionary")
 
 
 def _check_text(path: str, text: Any) -> None:
