@@ -139,6 +139,7 @@ class SessionGauge(models.Model):
     system_digest = models.CharField(max_length=16, blank=True)
     tools_digest = models.CharField(max_length=16, blank=True)
     changed = models.CharField(max_length=10, blank=True)
+    changed_at = models.DateTimeField(null=True, blank=True)
     at = models.DateTimeField()
 
     class Meta:

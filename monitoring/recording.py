@@ -10,7 +10,7 @@ statistics, and no sentence gets in.
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -158,8 +158,9 @@ def record_event(
 ) -> None:
     """Record something that was done to a context, or tried. `outcome` is "ok" only when it took effect.
 
-    `number` is the turn at which the model first sees the change, tokens are those of what was changed, before and
-    after. Tell a trim or a rung before the call that it shaped: the cause of that call's cache miss is then known.
+    `number` is the turn that it happened at; of a compaction the last turn covered, and the pages find by time the
+    turn that first sees it. Tokens are those of what was changed, before and after. Tell a trim or a rung before the
+    call that it shaped: the cause of that call's cache miss is then known.
     Raises ValueError for a kind that does not exist.
     """
     row = ContextEvent.objects.create(
@@ -177,7 +178,7 @@ def record_event(
     )
     change = CHANGES.get(Kind(kind))
     if change and row.outcome == "ok" and session is not None:
-        SessionGauge.objects.filter(pk=session).update(changed=change)
+        SessionGauge.objects.filter(pk=session).update(changed=change, changed_at=row.at)
     _log_on_commit("context_event", {name: getattr(row, name) for name in EVENT_FIELDS})
 
 
@@ -227,9 +228,15 @@ def _miss_cause(gauge: SessionGauge | None, row: ModelCall, tools_digest: str) -
         read=row.cache_read,
         system=row.system_digest,
         tools=tools_digest,
-        changed=gauge.changed if gauge else "",
+        changed=gauge.changed if gauge and _was_sent_with(gauge, row) else "",
     )
     return series.cache_miss_cause(previous, current)
+
+
+def _was_sent_with(gauge: SessionGauge, row: ModelCall) -> bool:
+    """Whether the request held the last change. A compaction that committed while it ran is for the next one."""
+    sent = row.at - timedelta(milliseconds=row.total_ms or 0)
+    return gauge.changed_at is None or gauge.changed_at <= sent or gauge.changed != "compaction"
 
 
 def _write_gauge(gauge: SessionGauge | None, row: ModelCall, tools_digest: str) -> None:
@@ -251,7 +258,9 @@ def _write_gauge(gauge: SessionGauge | None, row: ModelCall, tools_digest: str) 
     gauge.turns_to_compaction = series.turns_left(size, row.compacts_at, gauge.growth)
     gauge.user, gauge.model, gauge.strategy, gauge.at = row.user, row.model, row.strategy, row.at
     gauge.cached, gauge.ttl = row.cache_read + row.cache_write, row.ttl
-    gauge.system_digest, gauge.tools_digest, gauge.changed = row.system_digest, tools_digest, ""
+    gauge.system_digest, gauge.tools_digest = row.system_digest, tools_digest
+    if _was_sent_with(gauge, row):
+        gauge.changed, gauge.changed_at = "", None
     # One statement, and no race for the first row of a session.
     SessionGauge.objects.bulk_create(
         [gauge], update_conflicts=True, unique_fields=["session"], update_fields=GAUGE_FIELDS

@@ -5,9 +5,10 @@ that size as a share of the window. What a context is made of is an estimate of 
 that the API counted, so that the parts of a bar add up to the bar.
 """
 
+import bisect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -21,6 +22,8 @@ WATCH, ALERT = 0.70, 0.80
 
 # How much of the newest turn's growth goes into the average. Three turns make up two thirds of it.
 GROWTH_RATE = 0.3
+# One turn counts for at most this many times the average: an attached document is a step, not a trend.
+GROWTH_STEP = 3
 # A request that finds this much of what its predecessor left in the cache has an intact prefix; the rest is rounding
 # at the breakpoints.
 HIT = 0.95
@@ -59,6 +62,11 @@ class Sample:
         return self.input + self.cache_read + self.cache_write
 
     @property
+    def sent(self) -> datetime:
+        """When the request left: `at` is when its reply was whole."""
+        return self.at - timedelta(milliseconds=self.total_ms or 0)
+
+    @property
     def utilisation(self) -> float | None:
         """Share of the window; None when the window is unknown."""
         return utilisation(self.size, self.window)
@@ -86,7 +94,7 @@ class Mark:
     """Something that was done to a context at a turn. `outcome` "ok" means that it took effect."""
 
     kind: str
-    number: int
+    number: int | None
     at: datetime
     tokens_before: int = 0
     tokens_after: int = 0
@@ -213,7 +221,7 @@ def grow(growth: float, before: int, after: int, turns: int = 1) -> float:
     if turns < 1 or before <= 0 or after < before:
         return growth
     newest = (after - before) / turns
-    return newest if growth <= 0 else growth + GROWTH_RATE * (newest - growth)
+    return newest if growth <= 0 else growth + GROWTH_RATE * (min(newest, GROWTH_STEP * growth) - growth)
 
 
 def turns_left(tokens: int, limit: int, growth: float) -> int | None:
@@ -226,11 +234,14 @@ def turns_left(tokens: int, limit: int, growth: float) -> int | None:
 
 
 def by_turn(samples: Iterable[Sample]) -> list[Sample]:
-    """One sample a turn, in order: its newest call, which of a turn with tools is also its largest."""
+    """One sample a turn, in order: its newest call, which of a turn with tools is also its largest.
+
+    A call that failed before the API counted it stands for its turn only if there is no other.
+    """
     newest: dict[int, Sample] = {}
     for sample in samples:
         held = newest.get(sample.number)
-        if held is None or sample.at >= held.at:
+        if held is None or (sample.size > 0, sample.at) >= (held.size > 0, held.at):
             newest[sample.number] = sample
     return [newest[number] for number in sorted(newest)]
 
@@ -280,6 +291,26 @@ def statistics(samples: Sequence[Sample]) -> Statistics:
 LANES = {"compaction": "compaction", "trim": "trim", "rung": "recovery", "recovery": "recovery", "surgery": "surgery"}
 
 
+# These happen beside the turns, so what they were told with is not the turn that first sees them.
+BESIDE = frozenset({"compaction", "gate_rejected"})
+
+
+def place(marks: Iterable[Mark], samples: Iterable[Sample]) -> list[Mark]:
+    """Marks at the turn that first sees what they did: of compactions, the first whose request left after them.
+
+    One that no request has seen yet stands after the newest turn.
+    """
+    calls = sorted(samples, key=lambda sample: sample.sent)
+    times = [sample.sent for sample in calls]
+    after = max((sample.number for sample in calls), default=0) + 1
+
+    def seen(mark: Mark) -> int:
+        index = bisect.bisect_left(times, mark.at)
+        return calls[index].number if index < len(calls) else after
+
+    return [replace(mark, number=seen(mark)) if mark.kind in BESIDE else mark for mark in marks]
+
+
 def lane(marks: Iterable[Mark]) -> list[Mark]:
     """The marks to draw: what took effect, at most one of a kind a turn.
 
@@ -288,7 +319,7 @@ def lane(marks: Iterable[Mark]) -> list[Mark]:
     drawn: dict[tuple[int, str], Mark] = {}
     for mark in sorted(marks, key=lambda mark: mark.at):
         kind = LANES.get(mark.kind)
-        if kind is None or not mark.took_effect:
+        if kind is None or mark.number is None or not mark.took_effect:
             continue
         held = drawn.get((mark.number, kind))
         drawn[mark.number, kind] = Mark(
@@ -299,7 +330,7 @@ def lane(marks: Iterable[Mark]) -> list[Mark]:
             tokens_after=mark.tokens_after,
             code=mark.code,
         )
-    return sorted(drawn.values(), key=lambda mark: (mark.number, mark.kind))
+    return [drawn[key] for key in sorted(drawn)]
 
 
 def headline(turns: Sequence[Sample], marks: Sequence[Mark], say: Callable[[str], str] = str) -> str:
@@ -307,9 +338,12 @@ def headline(turns: Sequence[Sample], marks: Sequence[Mark], say: Callable[[str]
 
     `say` translates a sentence before its figures are put in.
     """
-    known = [sample for sample in turns if sample.utilisation is not None]
+    counted = [sample for sample in turns if sample.size > 0]
+    if not counted:
+        return say("No calls yet.")
+    known = [sample for sample in counted if sample.utilisation is not None]
     if not known:
-        return say("No calls yet.") if not turns else say("The window of this model is not known.")
+        return say("The window of this model is not known.")
     now, peak = known[-1], max(known, key=lambda sample: sample.utilisation or 0)
     values = {
         "turn": now.number,

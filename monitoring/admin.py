@@ -1,0 +1,74 @@
+"""What was recorded, to look at: nothing here can be added, changed or deleted by hand."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from monitoring import figures
+from monitoring.models import ContextEvent, ModelCall, SessionGauge
+
+
+class ReadOnly(admin.ModelAdmin):
+    """Rows are facts. No full count: these are the tables that grow to millions."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(ModelCall)
+class ModelCallAdmin(ReadOnly):
+    """Calls to models, newest first."""
+
+    list_display = ("at", "session", "number", "purpose", "model", "size", "output", "outcome", "miss_cause", "cost")
+    list_filter = ("purpose", "outcome", "miss_cause")
+    ordering = ("-at",)
+
+    @admin.display(description=_("input"))
+    def size(self, call: ModelCall) -> str:
+        """The whole input, cached tokens included."""
+        return figures.tokens(call.input + call.cache_read + call.cache_write)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """The session's page links here with its id."""
+        return lookup == "session" or super().lookup_allowed(lookup, value, request)
+
+
+@admin.register(ContextEvent)
+class ContextEventAdmin(ReadOnly):
+    """What was done to contexts, newest first."""
+
+    list_display = ("at", "session", "number", "kind", "outcome", "code", "tokens_before", "tokens_after", "seconds")
+    list_filter = ("kind", "outcome")
+    ordering = ("-at",)
+
+
+@admin.register(SessionGauge)
+class SessionGaugeAdmin(ReadOnly):
+    """How full each session is."""
+
+    list_display = ("session", "user", "model", "strategy", "bar", "turns_to_compaction", "turns_left", "at")
+    list_filter = ("state",)
+    ordering = ("-utilisation",)
+
+    @admin.display(description=_("utilisation"), ordering="utilisation")
+    def bar(self, gauge: SessionGauge) -> SafeString:
+        """The share of the window as a meter, which a strict content policy lets through."""
+        return format_html(
+            '<meter min="0" max="1" low="0.7" high="0.8" optimum="0" value="{}"></meter> {}',
+            f"{gauge.utilisation or 0:.4f}",
+            figures.percent(gauge.utilisation),
+        )

@@ -1,0 +1,74 @@
+"""Calls and events as the flow would record them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from monitoring import recording
+
+SESSION = UUID("2b71f4aa-0000-4000-8000-000000000001")
+START = datetime(2026, 11, 22, 6, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def session() -> UUID:
+    """A session's id; monitoring needs no more of it."""
+    return SESSION
+
+
+@pytest.fixture
+def tell() -> Callable[..., bool]:
+    """Record a call; everything that a test does not say is an ordinary reply of 10,000 tokens, 4 minutes a turn."""
+
+    def tell(number: int = 1, **given: Any) -> bool:
+        values: dict[str, Any] = {
+            "call": uuid4(),
+            "session": SESSION,
+            "user": 7,
+            "turn": 1000 + number,
+            "number": number,
+            "purpose": "reply",
+            "model": "claude-opus-4-6",
+            "strategy": "summary",
+            "window": 200_000,
+            "input": 1_000,
+            "cache_read": 8_000,
+            "cache_write": 1_000,
+            "output": 500,
+            "components": {"system": 3_000, "history": 6_000, "current": 500},
+            "estimate": 9_500,
+            "first_ms": 700,
+            "total_ms": 4_000,
+            "stop_reason": "end_turn",
+            "outcome": "ok",
+            "at": START + timedelta(minutes=4 * number),
+        }
+        return recording.record_call(**values | given)
+
+    return tell
+
+
+@pytest.fixture
+def happen() -> Callable[..., None]:
+    """Record an event; by default a compaction that took effect."""
+
+    def happen(number: int = 1, **given: Any) -> None:
+        values: dict[str, Any] = {
+            "session": SESSION,
+            "user": 7,
+            "kind": "compaction",
+            "number": number,
+            "model": "claude-haiku-4-5-20251001",
+            "tokens_before": 60_000,
+            "tokens_after": 2_000,
+            "seconds": 4.2,
+            "outcome": "ok",
+            "code": "soft",
+            "at": START + timedelta(minutes=4 * number, seconds=-30),
+        }
+        recording.record_event(**values | given)
+
+    return happen
