@@ -13,6 +13,7 @@ from django.db import transaction
 from chat.context import gauge as gauges
 from chat.context.budget import Budget
 from chat.context.compaction import MESSAGES_A_TURN, Policy, level
+from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS
 from chat.context.values import Assembled
 from chat.flow.engine import Engine
 from chat.flow.running import Running
@@ -177,7 +178,8 @@ def _measured_prompt(loaded: Loaded | None, assembled: Assembled | None, measure
     plain = not assembled.rung and not any(line.component == "recall" and line.used for line in manifest.report)
     if not same or not plain:
         return None
-    own = measured - before.measured - before.reply_tokens
+    # The frames of the two messages are counted apart, as everywhere.
+    own = measured - before.measured - before.reply_tokens - 2 * (MESSAGE_TOKENS + BLOCK_TOKENS)
     guess = next((line.used for line in manifest.report if line.component == "current"), 0)
     return own if own > 0 and guess * LEAST_RATIO <= own <= guess * MOST_RATIO else None
 

@@ -61,7 +61,7 @@ class Database:
             try:
                 return await loop.run_in_executor(pool, lambda: _once(work, *args, **kwargs))
             except (OperationalError, InterfaceError) as error:
-                if attempt == ATTEMPTS:
+                if attempt == ATTEMPTS or not passes(error):
                     raise
                 log.warning("database_retry", attempt=attempt, error=type(error).__name__)
                 # Jitter: after a restart not all of a process's work comes back in one instant.
@@ -77,6 +77,20 @@ class Database:
             for own in self._kept:
                 own.close()
             self._kept.clear()
+
+
+def passes(error: Exception) -> bool:
+    """Whether an error of the database may be gone with the next try: a lock, a restart, a connection that was cut.
+
+    SQLite gives no code, only words. PostgreSQL's SQLSTATE: none (the connection itself failed), 08 connection,
+    40 serialisation and deadlock, 53 resources, 57 the server is going down or coming up.
+    """
+    if isinstance(error, InterfaceError):
+        return True
+    if connection.vendor == "sqlite":
+        return "locked" in str(error) or "busy" in str(error)
+    state = getattr(error.__cause__, "sqlstate", None)
+    return state is None or state[:2] in ("08", "40", "53", "57")
 
 
 def _once(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
