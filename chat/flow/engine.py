@@ -14,11 +14,11 @@ from chat.context import budget as budgets
 from chat.context.budget import Budget
 from chat.context.compaction import Policy, chunk_limit
 from chat.context.tokens import Counter, Ratios, Shares
-from chat.context.window import WindowLimits
+from chat.context.window import MESSAGES_A_TURN, WindowLimits
 from chat.models import Calibration, ChatSession, Model
 from chat.providers.base import ModelInfo, Provider, ProviderError
 from chat.store.database import Database
-from chat.store.loading import LoadLimits
+from chat.store.loading import Handling, LoadLimits
 
 SAVE_EVERY_S = 10.0
 # A summary session is bounded by tokens; this bounds its rows, and counts as a full window long before it is met.
@@ -98,15 +98,21 @@ class Engine:
         summariser = await self.window(settings.CHAT_SUMMARY_MODEL)
         return policy(window_messages, chunk_tokens=chunk_limit(summariser.window))
 
-    def limits(self, strategy: str, mode: str, window_messages: int | None) -> WindowLimits:
+    def limits(self, plan: Handling) -> WindowLimits:
         """The bound of the word-for-word part: the sliding window's, or a last resort behind compaction's."""
-        slides = strategy == ChatSession.Strategy.SLIDING_WINDOW or mode == ChatSession.Mode.NEVER
-        most = window_messages or (settings.CHAT_WINDOW_MESSAGES if slides else None)
+        most = plan.window_messages or (settings.CHAT_WINDOW_MESSAGES if slides(plan) else None)
         return WindowLimits(max_messages=most, batch_messages=settings.CHAT_BATCH_MESSAGES)
 
-    async def load_limits(self, model: str) -> LoadLimits:
-        """What one load may read at most: the whole window's worth of tokens."""
-        info = await self.window(model)
+    async def load_limits(self, plan: Handling) -> LoadLimits:
+        """What one load may read at most.
+
+        A sliding window reads little beyond what it sends. Where compaction bounds the history, all that could fit
+        is read, so that no turn is left out for want of loading.
+        """
+        if self.limits(plan).max_messages is not None and slides(plan):
+            most = max(settings.CHAT_LOAD_MESSAGES, self.limits(plan).max_messages or 0)
+            return LoadLimits(turns=most // MESSAGES_A_TURN, tokens=settings.CHAT_LOAD_TOKENS)
+        info = await self.window(plan.model)
         return LoadLimits(turns=MOST_TURNS_LOADED, tokens=info.window)
 
     # --- counting ---
@@ -140,6 +146,11 @@ class Engine:
         await self.database.run(_store_ratios, ratios)
 
 
+def slides(plan: Handling) -> bool:
+    """Whether a session simply leaves older turns out: by its strategy, or because it must never be compacted."""
+    return plan.strategy == ChatSession.Strategy.SLIDING_WINDOW or plan.mode == ChatSession.Mode.NEVER
+
+
 def policy(window_messages: int | None, *, chunk_tokens: int) -> Policy:
     """The settings as a policy."""
     return Policy(
@@ -150,7 +161,7 @@ def policy(window_messages: int | None, *, chunk_tokens: int) -> Policy:
         keep_share=settings.CHAT_KEEP_SHARE,
         summary_tokens=settings.CHAT_SUMMARY_TOKENS,
         chunk_tokens=chunk_tokens,
-        max_messages=window_messages or 2 * MOST_TURNS_LOADED,
+        max_messages=window_messages or MESSAGES_A_TURN * MOST_TURNS_LOADED,
     )
 
 

@@ -37,7 +37,7 @@ async def first_request(loaded: Loaded, budget: Budget, engine: Engine) -> Assem
         budget,
         engine.counter(loaded.model),
         model=loaded.model,
-        limits=engine.limits(loaded.strategy, loaded.mode, loaded.window_messages),
+        limits=engine.limits(loaded),
         ttl=settings.CHAT_CACHE_TTL,
     )
     for _ in range(MOST_ASKED):
@@ -75,7 +75,7 @@ async def smaller(
         engine.counter(loaded.model),
         actual=actual,
         allowed=allowed,
-        limits=engine.limits(loaded.strategy, loaded.mode, loaded.window_messages),
+        limits=engine.limits(loaded),
     )
     if lower is None:
         raise BudgetError("The message alone does not fit the window.", least=assembled.manifest.estimated)

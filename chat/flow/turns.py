@@ -113,8 +113,7 @@ class Run:
     async def _load(self) -> None:
         """Load the turn; at the hard mark compact first, for as long as a user may be kept waiting."""
         claim, engine = self.running.claim, self.engine
-        model = await engine.database.read(loading.model_of, claim.id)
-        limits = await engine.load_limits(model)
+        limits = await engine.load_limits(await engine.database.read(loading.handling, claim.id))
         loaded = await engine.database.read(loading.load, claim.id, limits)
         self.loaded = loaded
         self.running.live = self.hub.begin(loaded.session_id, loaded.turn_id, loaded.number, claim.epoch)

@@ -29,7 +29,17 @@ class LoadLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class Handling:
+    """How a session's context is to be handled: what decides the limits before anything is loaded."""
+
+    model: str
+    strategy: str
+    mode: str
+    window_messages: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded(Handling):
     """A live turn with the history that its request is made from, all of one context version."""
 
     session_id: UUID
@@ -37,10 +47,6 @@ class Loaded:
     turn_id: int
     number: int
     prompt: str
-    model: str
-    strategy: str
-    mode: str
-    window_messages: int | None
     context_version: int
     window_from: int
     parent_upto: int
@@ -87,6 +93,13 @@ _HEAD = (
 _TURN = (
     "id", "number", "prompt", "reply", "prompt_tokens", "reply_tokens", "pinned_since", "excluded_by", "step_count",
 )  # fmt: skip
+
+
+def handling(turn_id: int) -> Handling:
+    """How the session of a turn is handled. Raises Turn.DoesNotExist."""
+    names = ("model", "strategy", "mode", "window_messages")
+    row = Turn.objects.values_list(*(f"session__{name}" for name in names)).get(pk=turn_id)
+    return Handling(**dict(zip(names, row, strict=True)))
 
 
 def load(turn_id: int, limits: LoadLimits) -> Loaded:
@@ -223,8 +236,3 @@ def _facts(session_id, window_from: int, settled: int) -> tuple[context.Fact, ..
         context.Fact(kind=kind, value=value, quote=quote, turn=number, pinned=pinned, settled=bool(old))
         for kind, value, quote, number, pinned, old in rows
     )
-
-
-def model_of(turn_id: int) -> str:
-    """The model that answers a turn. Raises Turn.DoesNotExist."""
-    return Turn.objects.values_list("session__model", flat=True).get(pk=turn_id)
