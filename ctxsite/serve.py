@@ -7,6 +7,9 @@ service first: sockets get `bye` and 4012, running turns end or are released. Th
 # First: it installs the reactor that shares asyncio's one loop.
 from daphne.server import Server  # isort: skip
 
+# Second: it loads the apps, which the imports below need.
+from ctxsite.asgi import application  # isort: skip
+
 import asyncio
 import os
 import signal
@@ -19,11 +22,10 @@ from django.conf import settings
 from twisted.internet import reactor
 
 from chat import service
-from ctxsite.asgi import application
 
 log = structlog.get_logger(__name__)
 
-DRAIN_S = 3.5  # the service's own share of the 5 s
+DRAIN_S = 4.2  # the service's own share of the 5 s: 3 s of waiting, then turns are handed over
 EXIT_S = 4.8  # by then the process ends, whatever still hangs in a thread
 
 
