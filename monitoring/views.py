@@ -17,7 +17,7 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -37,7 +37,7 @@ AFTER_PARTS = (
     "input", "cache_read", "cache_write", "output", "miss_cause", "estimate", "first_ms", "total_ms", "stop_reason",
     "outcome", "cost_usd",
 )  # fmt: skip
-SORTS = {"newest": ("-at", "pk"), "fullest": ("-utilisation", "-at")}
+SORTS = {"newest": ("-at", "pk"), "fullest": (F("utilisation").desc(nulls_last=True), "-at")}
 
 
 def operators_only(view: View) -> View:
