@@ -7,7 +7,7 @@ SELECTs in one READ COMMITTED transaction see a gap between two commits all the 
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Case, Exists, IntegerField, OuterRef, Q, Value, When
+from django.db.models import Q
 
 from chat.context import values as context
 from chat.models import ChatSession, Fact, Step, Summary, Turn
@@ -221,18 +221,22 @@ def _summaries(session_id) -> tuple[context.Summary, ...]:
 
 
 def _facts(session_id, window_from: int, settled: int) -> tuple[context.Fact, ...]:
-    """Current facts that no verbatim turn says: pinned ones first, then those of the cached prefix, then newest."""
-    alive = Q(forgotten_at__isnull=True) & (Q(turn__isnull=True) | Q(turn__active=True))
-    later = Fact.objects.filter(alive, supersedes=OuterRef("pk"))
-    rows = (
-        Fact.objects.filter(alive, session_id=session_id)
+    """Current facts that no verbatim turn says: pinned ones first, then those of the cached prefix, then newest.
+
+    What supersedes a fact is younger than it, so that it is among the newest too; it is looked for in Python,
+    because a subquery costs more than all the rest of the load.
+    """
+    rows = list(
+        Fact.objects.filter(Q(turn__isnull=True) | Q(turn__active=True), session_id=session_id, forgotten_at=None)
         .filter(Q(turn__isnull=True) | Q(pinned=True) | Q(turn__number__lt=window_from))
-        .exclude(Exists(later))
-        .annotate(old=Case(When(since__lte=settled, then=Value(1)), default=Value(0), output_field=IntegerField()))
-        .order_by("-pinned", "-old", "-id")
-        .values_list("kind", "value", "quote", "turn__number", "pinned", "old")[:MOST_FACTS]
+        .order_by("-pinned", "-id")
+        .values_list("id", "kind", "value", "quote", "turn__number", "pinned", "since", "supersedes_id")[:MOST_FACTS]
     )
-    return tuple(
-        context.Fact(kind=kind, value=value, quote=quote, turn=number, pinned=pinned, settled=bool(old))
-        for kind, value, quote, number, pinned, old in rows
-    )
+    replaced = {row[-1] for row in rows}
+    facts = [
+        context.Fact(kind=kind, value=value, quote=quote, turn=number, pinned=pinned, settled=since <= settled)
+        for pk, kind, value, quote, number, pinned, since, _ in rows
+        if pk not in replaced
+    ]
+    # Stable: what stands in the cached prefix keeps its place whatever was learnt since.
+    return tuple(sorted(facts, key=lambda fact: (not fact.pinned, not fact.settled)))
