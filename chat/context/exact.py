@@ -69,7 +69,12 @@ def _spans(text: str) -> Iterator[tuple[int, int, Kind]]:
     for kind, pattern in PATTERNS:
         for match in pattern.finditer(text):
             group = match.lastgroup
-            start, end = _trimmed(kind, text, *(match.span(group) if group else match.span()))
+            start, end = match.span(group) if group else match.span()
+            if kind == "name":
+                # "Frau Schmidt 14 Uhr": a name ends where a value begins that is taken already.
+                cut = taken.find(1, start, end)
+                end = end if cut < 0 else cut
+            start, end = _trimmed(kind, text, start, end)
             # A label or a form of its own ("room 12", an IBAN) is evidence enough; a bare word must look like an id.
             told = bool(group) and kind == "id"
             lone = group == "names" and " " not in text[start:end]
@@ -86,15 +91,18 @@ def _spans(text: str) -> Iterator[tuple[int, int, Kind]]:
 
 def _trimmed(kind: Kind, text: str, start: int, end: int) -> tuple[int, int]:
     if kind in ("url", "path"):
-        end = start + len(text[start:end].rstrip(_TRAILING))
+        value = text[start:end].rstrip(_TRAILING)
+        # A link may end in a bracket that it opened itself.
+        end = start + len(value) + (value.count("(") > value.count(")") and text[start + len(value) : end][:1] == ")")
     elif kind == "quoted":
         value = text[start:end]
         start, end = end - len(value.lstrip()), start + len(value.rstrip())
     elif kind == "name":
+        end = start + len(text[start:end].rstrip())
         words = text[start:end].split(" ")
         while words and _NOT_NAMES.fullmatch(words[0]):
             start += len(words.pop(0)) + 1
-        while words and _NOT_NAMES.fullmatch(words[-1]):
+        while words and (_NOT_NAMES.fullmatch(words[-1]) or (len(words) > 1 and words[-1].islower())):
             end -= len(words.pop()) + 1
         end = start + len(_POSSESSIVE.sub("", text[start:end]))
     return start, end
@@ -182,22 +190,23 @@ def _cut_right(text: str, room: int) -> str:
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
 _QUOTES = dict.fromkeys(map(ord, "\u2018\u2019\u201a"), "'") | dict.fromkeys(map(ord, "\u201c\u201d\u201e«»"), '"')
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
-_FOLDED = _DASHES | _QUOTES | _INVISIBLE
+_WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {ord("￥"): "¥"}
+_FOLDED: dict[int, str | int | None] = {**_DASHES, **_QUOTES, **_INVISIBLE, **_WIDE}
 # 1,849 and 1.849 and 1'849, in groups of three, and the same with spaces where cents make plain that it is a number.
 _THIN = re.compile("(?<=[0-9])[\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
 _GROUPS = re.compile(r"(?<=[0-9])[.,'](?=[0-9]{3}(?![0-9]))")
 _SPACED = re.compile(r"(?<![0-9])([0-9]{1,3}(?: [0-9]{3}){1,4})(?=[.,][0-9]{1,2}(?![0-9]))")
 _CENTS = re.compile(r"(?<=[0-9]),(?=[0-9]{1,2}(?![0-9]))")
-_ADDRESS = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}")
+_ADDRESS = re.compile(r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])")
 
 
 def normalise(text: str) -> str:
     """`text` in the form in which two ways to write one value are equal.
 
     Spaces of any kind are one space, dashes and quotes plain, thousands without separators, the decimal mark a point,
-    e-mail addresses in lower case. All else, capitals too, stays as it is.
+    full-width forms are narrow, e-mail addresses in lower case. All else, capitals too, stays as it is.
     """
-    text = unicodedata.normalize("NFKC", _THIN.sub("", text)).translate(_FOLDED)
+    text = unicodedata.normalize("NFC", _THIN.sub("", text)).translate(_FOLDED)
     text = _GROUPS.sub("", " ".join(text.split()))
     text = _SPACED.sub(lambda match: match[0].replace(" ", ""), text)
     text = _CENTS.sub(".", text)
@@ -229,14 +238,16 @@ class Haystack:
             return False
         if _joins(text[end - 1]) and _joins(text[end : end + 1]):
             return False
-        if text[start].isdigit() and start > 1 and text[start - 1] in ".," and text[start - 2].isdigit():
+        if text[start].isdecimal() and start > 1 and text[start - 1] in ".," and text[start - 2].isdecimal():
             return False
-        return not (text[end - 1].isdigit() and text[end : end + 1] in (".", ",") and text[end + 1 : end + 2].isdigit())
+        return not (
+            text[end - 1].isdecimal() and text[end : end + 1] in (".", ",") and text[end + 1 : end + 2].isdecimal()
+        )
 
 
 def _joins(character: str) -> bool:
-    # Chinese and Japanese put no space between a word and a number.
-    return character.isalnum() and character < "\u2e80"
+    # Latin letters and digits, as in the patterns: Chinese and Japanese put no space between a word and a number.
+    return (character.isascii() and character.isalnum()) or "À" <= character <= "ɏ"
 
 
 def contains(haystack: str, value: str) -> bool:

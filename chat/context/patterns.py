@@ -13,8 +13,8 @@ Kind = Literal["id", "email", "url", "amount", "date", "version", "quoted", "pho
 
 _SPACE = "[ \\u00a0\\u202f\\u2009]"
 _DASH = "[-\\u2010-\\u2014]"
-_START = r"(?<![A-Za-z0-9])(?<![0-9][.,])"
-_END = r"(?![A-Za-z0-9])"
+_START = r"(?<![A-Za-zÀ-ɏ0-9])(?<![0-9][.,])"
+_END = r"(?![A-Za-zÀ-ɏ0-9])"
 _NUMBER = (
     rf"(?:\d{{1,3}}(?:{_SPACE}\d{{3}}){{1,4}}(?:[.,]\d{{1,2}})?(?![0-9])|\d{{1,15}}(?:[.,'\u2019]\d{{1,15}}){{0,5}})"
 )
@@ -53,9 +53,10 @@ _LABEL = (
 _SECRET = r"(?:code|reference|locator|confirmation|password|pnr|passwort|kennwort|buchungscode|id)"
 _IS = r"(?:\s{1,3}(?:number|no\.?|nr\.?|code))?\s{0,3}(?:(?:is|ist|was|war|lautet)\s|:|=|#)?\s{0,3}"
 _CAP = r"[A-ZÀ-ÖØ-Þ][A-Za-zÀ-ɏ0-9]{1,30}(?:['\u2019-][A-Za-zÀ-ɏ0-9]{1,30}){0,3}"
-_PARTICLE = r"(?:van der|van den|van|von der|von|de la|de|der|den|la|le|da|di|bin|al|of the|of)"
+_PARTICLE = r"(?:van der|van den|van|von der|von|de la|de|la|le|da|di|bin|al|of the|of)"
 _NAME = rf"{_CAP}(?: (?:{_PARTICLE} )?(?:{_CAP}|[A-Z]\.)){{0,4}}"
-_NAMES = rf"{_CAP}(?: (?:{_PARTICLE} )?(?:{_CAP}|[A-Z]\.|[A-Z]{{0,4}}[0-9]{{1,5}}[A-Za-z]{{0,3}})){{1,4}}"
+_MODEL_NUMBER = r"[A-Z]{0,4}[0-9]{1,5}[A-Za-z]{0,3}(?![A-Za-zÀ-ɏ0-9])(?![.,][0-9])"
+_NAMES = rf"{_CAP}(?: (?:{_PARTICLE} )?(?:{_CAP}|[A-Z]\.|{_MODEL_NUMBER})){{1,4}}"
 _RELATION = (
     r"(?:daughter|son|wife|husband|brother|sister|mother|father|mom|dad|aunt|uncle|cousin|friend|colleague|boss|manager"
     r"|partner|doctor|teacher|neighbou?r|dog|cat|horse|company|brand|Tochter|Sohn|Bruder|Schwester|Mutter|Vater"
@@ -70,13 +71,13 @@ _FILE = (
 _TABLE: tuple[tuple[Kind, str, int], ...] = (
     (
         "url",
-        r"(?<![A-Za-z0-9])(?:https?|ftp|wss?)://[^\s<>\"'`{}|\\^\u2018-\u201f«»\u3000-\u9fff\uff00-\uffef]{3,2000}"
+        r"(?<![A-Za-zÀ-ɏ0-9])(?:https?|ftp|wss?)://[^\s<>\"'`{}|\\^\u2018-\u201f«»\u3000-\u9fff\uff00-\uffef]{3,2000}"
         r"|(?<![A-Za-z0-9.@/-])www\.[A-Za-z0-9./?=&%#_~:+-]{3,500}",
         re.IGNORECASE,
     ),
     (
         "email",
-        r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])",
+        r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-zÀ-ɏ0-9])",
         0,
     ),
     (
@@ -88,7 +89,7 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
     (
         "path",
         r"(?<![A-Za-z0-9/.:~_-])(?:~|\.{1,2})?(?:/[A-Za-zÀ-ɏ0-9_.@+-]{1,128}){2,40}"
-        r"|(?<![A-Za-z0-9])[A-Za-z]:\\[^\s<>:\"|?*]{1,255}"
+        r"|(?<![A-Za-zÀ-ɏ0-9])[A-Za-z]:\\[^\s<>:\"|?*]{1,255}"
         rf"|(?<![A-Za-zÀ-ɏ0-9_.@/-])[A-Za-zÀ-ɏ0-9_-]{{1,64}}(?:\.[A-Za-zÀ-ɏ0-9_-]{{1,64}}){{0,3}}\.{_FILE}"
         r"(?![A-Za-z0-9_-])(?!\.[A-Za-z0-9])",
         0,
@@ -98,7 +99,7 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
         # 2025-11-03T14:05:00Z
         rf"{_START}\d{{4}}-\d{{2}}-\d{{2}}(?:[T ]{_CLOCK}(?:Z|[+-]\d{{2}}:?\d{{2}})?)?{_END}"
         # 03/11/2025, 3.11.25
-        rf"|{_START}\d{{1,2}}([./-])\d{{1,2}}\1(?:\d{{4}}|\d{{2}})(?![A-Za-z0-9])(?![./-][0-9])"
+        rf"|{_START}\d{{1,2}}([./-])\d{{1,2}}\1(?:\d{{4}}|\d{{2}})(?![A-Za-zÀ-ɏ0-9])(?![./-][0-9])"
         # 12 September 2025, 3rd of Nov, 3. November
         rf"|{_START}\d{{1,2}}(?:st|nd|rd|th|\.)?(?: of)?{_SPACE}{_MONTH}{_MONTH_END}(?:,?{_SPACE}\d{{4}}{_END})?"
         # September 12th, 2025; September 2025
@@ -108,13 +109,13 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
         r"|(?<=[Aa]m |om |is |um |it |ab |en )\d{1,2}\.\d{1,2}\.(?![0-9])"
         # 14:05, 2:30 pm, 9 am, 14 Uhr
         rf"|{_START}{_CLOCK}(?:{_SPACE}?(?:[ap]m|[AP]M|[ap]\.m\.|Uhr))?(?![A-Za-z0-9:])"
-        rf"|{_START}\d{{1,2}}(?:\.\d{{2}})?{_SPACE}?(?:[ap]m|[AP]M|[ap]\.m\.|Uhr)(?![A-Za-z0-9])",
+        rf"|{_START}\d{{1,2}}(?:\.\d{{2}})?{_SPACE}?(?:[ap]m|[AP]M|[ap]\.m\.|Uhr)(?![A-Za-zÀ-ɏ0-9])",
         0,
     ),
     (
         "amount",
-        rf"{_CURRENCY}{_SPACE}?{_NUMBER}{_SCALE}"
-        rf"|(?<![A-Za-z0-9]){_CODE}{_SPACE}?{_NUMBER}{_SCALE}{_END}"
+        rf"{_CURRENCY}{_SPACE}?{_NUMBER}{_SCALE}{_END}(?![.,][0-9])"
+        rf"|(?<![A-Za-zÀ-ɏ0-9]){_CODE}{_SPACE}?{_NUMBER}{_SCALE}{_END}(?![.,][0-9])"
         rf"|{_START}{_NUMBER}{_SCALE}{_SPACE}?(?:{_CURRENCY}|{_CODE}(?![A-Za-zÀ-ɏ]))"
         rf"|{_START}{_NUMBER}{_SPACE}?(?:[%‰]|percent|per cent|Prozent)",
         0,
@@ -122,25 +123,25 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
     (
         "id",
         # An IBAN, a card, an IPv4 address, a MAC address.
-        r"(?<![A-Za-z0-9])(?P<a>[A-Z]{2}\d{2}(?: [0-9A-Z]{4}){3,7}(?: [0-9A-Z]{1,4})?)(?![A-Za-z0-9])"
-        r"|(?<![A-Za-z0-9])(?P<b>\d{4}(?: \d{4}){2,4})(?![A-Za-z0-9])"
-        r"|(?<![A-Za-z0-9.])(?P<c>\d{1,3}(?:\.\d{1,3}){3}(?::\d{2,5})?)(?![A-Za-z0-9])(?!\.\d)"
+        r"(?<![A-Za-zÀ-ɏ0-9])(?P<a>[A-Z]{2}\d{2}(?: [0-9A-Z]{4}){3,7}(?: [0-9A-Z]{1,4})?)(?![A-Za-zÀ-ɏ0-9])"
+        r"|(?<![A-Za-zÀ-ɏ0-9])(?P<b>\d{4}(?: \d{4}){2,4})(?![A-Za-zÀ-ɏ0-9])"
+        r"|(?<![A-Za-z0-9.])(?P<c>\d{1,3}(?:\.\d{1,3}){3}(?::\d{2,5})?)(?![A-Za-zÀ-ɏ0-9])(?!\.\d)"
         r"|(?<![A-Za-z0-9:])(?P<d>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})(?![A-Za-z0-9:])",
         0,
     ),
     (
         "phone",
-        r"(?<![A-Za-z0-9+])\+\d[\d \u00a0()./-]{6,22}\d(?![A-Za-z0-9])"
-        r"|(?<![A-Za-z0-9])\(\d{3,5}\)[ -]?\d{3,4}[ -]?\d{2,5}(?![A-Za-z0-9])"
+        r"(?<![A-Za-z0-9+])\+\d[\d \u00a0()./-]{6,22}\d(?![A-Za-zÀ-ɏ0-9])"
+        r"|(?<![A-Za-zÀ-ɏ0-9])\(\d{3,5}\)[ -]?\d{3,4}[ -]?\d{2,5}(?![A-Za-zÀ-ɏ0-9])"
         r"|(?<![A-Za-z0-9-])\d{3}-\d{3}-\d{4}(?![A-Za-z0-9-])"
-        r"|(?<![A-Za-z0-9-])0\d{2,5}[ /]\d{3,9}(?: \d{2,6}){0,3}(?![A-Za-z0-9])",
+        r"|(?<![A-Za-z0-9-])0\d{2,5}[ /]\d{3,9}(?: \d{2,6}){0,3}(?![A-Za-zÀ-ɏ0-9])",
         0,
     ),
     (
         "version",
-        r"(?<![A-Za-z0-9])(?:[Vv]|[Ff][Ww] ?|[Ff]irmware |[Vv]ersion |[Vv]er\. ?|[Rr]elease )"
-        r"(?P<a>\d{1,5}(?:\.\d{1,6}){0,4}(?:-[A-Za-z0-9.]{1,20}(?<!\.))?)(?![A-Za-z0-9])(?!\.\d)"
-        r"|(?<![A-Za-z0-9.])\d{1,5}(?:\.\d{1,6}){2,4}(?:-[A-Za-z]{1,8}\.?\d{0,4})?(?![A-Za-z0-9])(?!\.\d)"
+        r"(?<![A-Za-zÀ-ɏ0-9])(?:[Vv]|[Ff][Ww] ?|[Ff]irmware |[Vv]ersion |[Vv]er\. ?|[Rr]elease )"
+        r"(?P<a>\d{1,5}(?:\.\d{1,6}){0,4}(?:-[A-Za-z0-9.]{1,20}(?<!\.))?)(?![A-Za-zÀ-ɏ0-9])(?!\.\d)"
+        r"|(?<![A-Za-z0-9.])\d{1,5}(?:\.\d{1,6}){2,4}(?:-[A-Za-z]{1,8}\.?\d{0,4})?(?![A-Za-zÀ-ɏ0-9])(?!\.\d)"
         r"|(?<![A-Za-zÀ-ɏ])[A-Z][A-Za-z+#]{1,20} (?P<b>\d{1,3}\.\d{1,3})(?![A-Za-z0-9%,])(?!\.\d| ?[A-Za-z%€$])",
         0,
     ),
@@ -152,7 +153,7 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
     ),
     (
         "id",
-        rf"(?<![A-Za-zÀ-ɏ]){_LABEL}{_IS}(?P<value>[A-Z]{{0,4}}\d{{1,20}})(?![A-Za-z0-9])(?![-/_.,]\w)",
+        rf"(?<![A-Za-zÀ-ɏ]){_LABEL}{_IS}(?P<value>[A-Z]{{0,4}}\d{{1,20}})(?![A-Za-zÀ-ɏ0-9])(?![-/_.,]\w)",
         re.IGNORECASE,
     ),
     (
@@ -164,12 +165,10 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
     (
         "id",
         # A word with a digit in it; `exact` decides which of them are ids.
-        r"(?<![A-Za-z0-9])(?=[A-Za-z_/.-]{0,40}[0-9])[A-Za-z0-9]{1,128}(?:[-/_.\u2010-\u2013][A-Za-z0-9]{1,64}){0,12}"
-        r"(?![A-Za-z0-9])",
+        r"(?<![A-Za-zÀ-ɏ0-9])(?=[A-Za-z_/.-]{0,40}[0-9])[A-Za-z0-9]{1,128}(?:[-/_.\u2010-\u2013][A-Za-z0-9]{1,64}){0,12}"
+        r"(?![A-Za-zÀ-ɏ0-9])",
         0,
     ),
-    ("date", rf"{_START}(?:19|20)\d{{2}}{_END}(?![.,]\d)", 0),
-    ("quantity", rf"{_START}(?:\d{{1,12}}(?:[.,'\u2019]\d{{1,12}}){{1,5}}|\d{{3,4}})(?![A-Za-z0-9])(?![.,]\d)", 0),
     (
         "name",
         rf"(?<![A-Za-zÀ-ɏ])(?:[Mm]y name is|[Mm]y name's|[Cc]all me|I'm|I\u2019m|I am|[Tt]his is|[Nn]ame:"
@@ -189,6 +188,8 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
         0,
     ),
     ("name", rf"(?<=[a-zà-ÿ0-9,;:(] )(?P<names>{_NAMES})", 0),
+    ("date", rf"{_START}(?:19|20)\d{{2}}{_END}(?![.,]\d)", 0),
+    ("quantity", rf"{_START}(?:\d{{1,12}}(?:[.,'\u2019]\d{{1,12}}){{1,5}}|\d{{3,4}})(?![A-Za-zÀ-ɏ0-9])(?![.,]\d)", 0),
     ("name", r"(?<![A-Za-z0-9@./])@[A-Za-z][A-Za-z0-9_]{2,30}(?![A-Za-z0-9@.])", 0),
     (
         "quoted",
