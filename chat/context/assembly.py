@@ -4,26 +4,25 @@ The order of the request is the order of its stability, so that the prompt cache
 exchange with documents, facts and summaries; the turns, append-only; the current message with all that is fresh.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from chat.context import caching, exact, manifest, prompts
-from chat.context.budget import COMPONENTS, Budget, BudgetError
-from chat.context.overflow import Cut, at, below
-from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS, REQUEST_TOKENS, TOOL_BLOCK_TOKENS, Counter
-from chat.context.transcript import clamp_turn, turn_messages
+from chat.context import caching, manifest, prompts, selection, transcript
+from chat.context.budget import Budget, BudgetError, least_window
+from chat.context.overflow import LADDER, Cut, at, below
+from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS, REQUEST_TOKENS, Counter
 from chat.context.values import (
     Assembled,
     Block,
     Extra,
     Fact,
     History,
-    Line,
+    How,
     Manifest,
     Message,
-    Part,
     Prompt,
     Request,
+    Run,
     Summary,
     Turn,
 )
@@ -51,7 +50,7 @@ def assemble(
     in tokens; `cut` starts lower on the ladder. Climbs down until the estimate fits. Raises BudgetError when not
     even the clamped message alone fits.
     """
-    builder = _Builder(history, prompt, budget, counter, model, tuple(extras), limits or WindowLimits(), ttl)
+    builder = _Builder(history, prompt, budget, counter, model, extras, limits or WindowLimits(), ttl)
     most = budget.input_limit if limit is None else limit
     start = cut or Cut()
     built = builder.build(start, most)
@@ -61,7 +60,8 @@ def assemble(
         built = builder.build(lower, most)
     if built.manifest.estimated > most:
         raise BudgetError(
-            f"The instructions leave no room for a message in {most:,} tokens.", least=built.manifest.estimated
+            f"The instructions leave no room for a message in {most:,} tokens.",
+            least=least_window(response=budget.response, system_tokens=built.manifest.estimated),
         )
     return built
 
@@ -80,176 +80,184 @@ def next_rung(
 ) -> Assembled | None:
     """The next strictly smaller request after the API refused `assembled` as too long; None at the ladder's end.
 
-    `actual` and `allowed` are the tokens that the error named: the estimate is held to be wrong by that factor, so
-    one step may go down several rungs.
+    Everything else as `assembled` was made from, the counter too. `actual` and `allowed` are the tokens that the
+    error named: the estimate is held to be wrong by that factor, so one step may go down several rungs. At the last
+    rung the message is clamped further, at least to half.
     """
-    most = assembled.manifest.estimated - 1
+    estimated = assembled.manifest.estimated
+    most = estimated - 1
     if actual and allowed and actual > allowed:
         fits = min(allowed - budget.response, int(allowed * 0.95))
-        most = min(most, assembled.manifest.estimated * fits // actual)
-    builder = _Builder(
-        history,
-        prompt,
-        budget,
-        counter,
-        assembled.request.model,
-        tuple(extras),
-        limits or WindowLimits(),
-        assembled.request.ttl,
-    )
-    for cut in below(at(assembled.rung)):
+        most = min(most, estimated * fits // actual)
+    request = assembled.request
+    builder = _Builder(history, prompt, budget, counter, request.model, extras, limits or WindowLimits(), request.ttl)
+    rungs = list(below(at(assembled.rung)))
+    if not rungs:
+        rungs, most = [at(LADDER[-1].name)], min(most, estimated // 2)
+    for cut in rungs:
         built = builder.build(cut, most)
         if built.manifest.estimated <= most:
             return built
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Builder:
-    """Builds one request for a given cut. All figures are tokens."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verbatim:
+    """The turns that are sent word for word, where they start, and which of them were cut."""
 
-    history: History
-    prompt: Prompt
-    budget: Budget
-    counter: Counter
-    model: str
-    extras: tuple[Extra, ...]
-    limits: WindowLimits
-    ttl: str
+    turns: tuple[Turn, ...]
+    start: int
+    clamped: frozenset[int] = frozenset()
+
+
+class _Builder:
+    """Builds requests of one history for different cuts. All figures are tokens."""
+
+    def __init__(
+        self,
+        history: History,
+        prompt: Prompt,
+        budget: Budget,
+        counter: Counter,
+        model: str,
+        extras: Sequence[Extra],
+        limits: WindowLimits,
+        ttl: str,
+    ):
+        self.history, self.prompt, self.budget, self.counter = history, prompt, budget, counter
+        self.model, self.limits, self.ttl = model, limits, ttl
+        self.extras = tuple(extras)
+        self._counts: dict[str, int] = {}
+        excluded = {turn.number: turn.excluded_by for turn in history.turns if turn.excluded_by}
+        self.excluded: Mapping[int, str] = dict(history.excluded) | excluded
+        self.loaded = tuple(
+            transcript.measured(turn, self.count)
+            for turn in history.turns
+            if turn.number < prompt.number and turn.number not in self.excluded
+        )
+        sizes = [Size(turn.number, turn.tokens, turn.pinned, bool(turn.excluded_by)) for turn in history.turns]
+        self.start = slide(sizes, window_from=history.window_from, limits=limits)
+        self.riding = selection.riding(self.loaded, window_from=history.window_from, limit=budget.pins)
+        self.summaries = selection.summaries(history.summaries, budget.summaries_at_most)
+        self.wanted: Mapping[str, int] = self._wanted()
+
+    def count(self, text: str) -> int:
+        """Tokens of a text; each is counted once, however many rungs it stands on."""
+        known = self._counts.get(text)
+        if known is None:
+            known = self._counts[text] = self.counter.count(text)
+        return known
 
     def build(self, cut: Cut, limit: int) -> Assembled:
         """One request and its manifest, whatever its size."""
         system = self._system()
-        extras = self._extras(cut)
-        summaries = () if cut.summaries or cut.alone else self._summaries()
-        # Facts depend on what stays verbatim, and what may stay depends on the facts' size: the facts that could
-        # be needed at most are held first, then chosen.
-        start = self._start()
-        facts = () if cut.alone else self._facts(summaries, start)
-        current = self._current(cut, limit, system, facts, extras)
-        head = self._head(facts, summaries)
-        held = (
-            REQUEST_TOKENS
-            + _tokens(system)
-            + _tokens(head)
-            + self._frame()
-            + _tokens(current)
-            + MESSAGE_TOKENS
+        summaries = () if cut.summaries or cut.alone else self.summaries
+        extras = selection.extras(
+            self.extras,
+            cut=cut,
+            budget=self.budget,
+            counter=self.counter,
+            present=self.excluded.keys() | {turn.number for turn in self._uncut(cut)},
+            before=self.prompt.number,
         )
-        room = max(0, min(self.budget.room(held), limit - held))
-        start, turns, clamped = self._turns(cut, start, room)
-        runs = self._runs(turns, clamped, summaries, extras, cut, start)
-        hows = {run.how for run in runs}
-        notes = [
-            Block(component="system", text=text, ref="note", tokens=self._count(text) + BLOCK_TOKENS)
-            for how, text in (("summarised", prompts.NOTE_COMPRESSED), ("omitted", prompts.NOTE_OMITTED))
-            if how in hows
-        ]
-        head = [*notes, *head]
-
-        messages, tail = turn_messages(turns, self._count)
-        opening: list[Message] = []
-        if head:
-            acknowledgement = Block(
-                component="system",
-                text=prompts.ACKNOWLEDGEMENT,
-                ref="acknowledgement",
-                tokens=self._count(prompts.ACKNOWLEDGEMENT) + BLOCK_TOKENS,
-            )
-            opening = [
-                Message(role="user", blocks=tuple(head)),
-                Message(role="assistant", blocks=(acknowledgement,)),
-            ]
-        final = Message(role="user", blocks=(*tail, *current))
-        placed_system, placed = caching.place(
-            system, [*opening, *messages, final], head=bool(head), least=caching.least_prefix(self.model)
+        fresh = [block for _, block in extras]
+        verbatim = self._verbatim(cut, self._room(cut, limit, summaries, fresh))
+        facts = self._facts(cut, summaries, verbatim.start)
+        current = self._current(cut, limit, facts, fresh)
+        runs = self._runs(cut, verbatim, summaries, extras, current[-1])
+        head = self._head(facts, summaries, {run.how for run in runs})
+        turns, unanswered = transcript.turn_messages(verbatim.turns, self.count)
+        final = Message(role="user", blocks=(*unanswered, *current))
+        placed_system, messages = caching.place(
+            system,
+            [*self._opening(head), *turns, final],
+            head=bool(head),
+            least=caching.least_prefix(self.model),
         )
         request = Request(
             model=self.model,
             max_tokens=self.budget.response,
             system=placed_system,
-            messages=placed,
+            messages=messages,
             ttl=self.ttl,
         )
-        estimated = REQUEST_TOKENS + MESSAGE_TOKENS * len(placed) + _tokens(request.blocks())
+        report = manifest.report(request, self.budget, self.wanted)
         return Assembled(
             request=request,
             manifest=Manifest(
                 number=self.prompt.number,
                 window=self.budget.window,
-                window_from=start,
-                estimated=estimated,
+                window_from=verbatim.start,
+                estimated=sum(line.used for line in report),
                 runs=runs,
-                parts=_parts(request),
-                report=self._report(request),
-                trimmed=start > self.history.window_from,
+                parts=manifest.parts(request),
+                report=report,
+                trimmed=verbatim.start > self.history.window_from,
             ),
             rung=cut.rung,
+            dropped=frozenset(line.component for line in report if line.truncated),
         )
 
-    def _count(self, text: str) -> int:
-        return self.counter.count(text)
+    def _room(self, cut: Cut, limit: int, summaries: Sequence[Summary], fresh: Sequence[Block]) -> int:
+        """What is left for turns. Which facts are said depends on them: as many as there could be are held back."""
+        if cut.history is None or cut.alone:
+            return 0
+        facts = self._facts(cut, summaries, self.prompt.number)
+        aside = [*self._system(), *self._head(facts, summaries, set()), *self._current(cut, limit, facts, fresh)]
+        return max(0, min(self.budget.input_limit, limit) - self._frame() - _tokens(aside))
+
+    def _block(self, text: str, component: str, ref: str) -> Block:
+        return Block(text=text, component=component, ref=ref, tokens=self.count(text) + BLOCK_TOKENS)
 
     def _frame(self) -> int:
-        """What notes and acknowledgement cost at most; held back whether or not they will be needed."""
+        """What stands around the texts at most: notes and acknowledgement are held back even where none is due."""
         texts = (prompts.NOTE_COMPRESSED, prompts.NOTE_OMITTED, prompts.ACKNOWLEDGEMENT)
-        return sum(self._count(text) + BLOCK_TOKENS for text in texts) + 2 * MESSAGE_TOKENS
+        return REQUEST_TOKENS + 3 * MESSAGE_TOKENS + sum(self.count(text) + BLOCK_TOKENS for text in texts)
 
-    def _block(self, text: str, component: str, ref: str = "") -> Block:
-        return Block(text=text, component=component, ref=ref, tokens=self._count(text) + BLOCK_TOKENS)
+    def _wanted(self) -> dict[str, int]:
+        """Tokens by component had everything been sent."""
+        messages, unanswered = transcript.turn_messages(self.loaded, self.count)
+        everything = Request(
+            model=self.model,
+            max_tokens=self.budget.response,
+            system=self._system(),
+            messages=(
+                *self._opening(self._head(self.history.facts, self.history.summaries, set())),
+                *messages,
+                Message(
+                    role="user",
+                    blocks=(*unanswered, *self._current(Cut(), self.budget.input_limit, (), self._offered())),
+                ),
+            ),
+        )
+        return manifest.used(everything)
+
+    def _offered(self) -> list[Block]:
+        return [self._block(extra.text, extra.component, extra.ref) for extra in self.extras if extra.text.strip()]
 
     def _system(self) -> tuple[Block, ...]:
         text = self.history.instructions
         return (self._block(text, "system", "instructions"),) if text.strip() else ()
 
-    def _extras(self, cut: Cut) -> tuple[Extra, ...]:
-        """What is injected fresh, whole items up to each component's budget."""
-        out: list[Extra] = []
+    def _facts(self, cut: Cut, summaries: Sequence[Summary], start: int) -> tuple[Fact, ...]:
         if cut.alone:
             return ()
-        for component, dropped in (("recall", cut.recall), ("documents", cut.documents)):
-            left = 0 if dropped else self.budget.of(component)
-            for extra in self.extras:
-                if extra.component == component and extra.tokens <= left:
-                    left -= extra.tokens
-                    out.append(extra)
-        return tuple(out)
+        return selection.facts(
+            self.history.facts,
+            summaries=summaries,
+            start=start,
+            excluded=self.excluded.keys(),
+            limit=self.budget.facts,
+            count=self.count,
+        )
 
-    def _summaries(self) -> tuple[Summary, ...]:
-        """The newest summaries that fit; they may borrow what documents, recall and tools leave free."""
-        budget = self.budget
-        spent = sum(extra.tokens for extra in self.extras)
-        left = budget.summaries + max(0, budget.documents + budget.recall + budget.tool_results - spent)
-        kept: list[Summary] = []
-        for summary in sorted(self.history.summaries, key=lambda summary: -summary.first):
-            if kept and summary.tokens > left:
-                break
-            left -= summary.tokens
-            kept.append(summary)
-        return tuple(reversed(kept))
-
-    def _start(self) -> int:
-        """The first turn of the word-for-word part before anything gives way: the sliding window's own rule."""
-        return slide(_sizes(self.history.turns), window_from=self.history.window_from, limits=self.limits)
-
-    def _facts(self, summaries: Sequence[Summary], start: int) -> tuple[Fact, ...]:
-        """The facts that nothing else in the request says, up to their budget; the first given win."""
-        said = "\n".join(summary.text for summary in summaries)
-        left = self.budget.facts
-        out: list[Fact] = []
-        for fact in self.history.facts:
-            if fact.turn is not None and not fact.pinned and (fact.turn >= start or exact.contains(said, fact.value)):
-                continue
-            cost = self._count(prompts.wrap_facts([fact]))
-            if cost > left:
-                break
-            left -= cost
-            out.append(fact)
-        return tuple(out)
-
-    def _head(self, facts: Sequence[Fact], summaries: Sequence[Summary]) -> list[Block]:
-        """The first exchange's user side: facts known at the last commit, then summaries, oldest first."""
+    def _head(self, facts: Sequence[Fact], summaries: Sequence[Summary], hows: set[How]) -> list[Block]:
+        """The first exchange's user side: the notes, facts known at the last commit, summaries oldest first."""
         blocks: list[Block] = []
+        if "summarised" in hows:
+            blocks.append(self._block(prompts.NOTE_COMPRESSED, "system", "note"))
+        if "omitted" in hows:
+            blocks.append(self._block(prompts.NOTE_OMITTED, "system", "note"))
         settled = prompts.wrap_facts(fact for fact in facts if fact.settled)
         if settled:
             blocks.append(self._block(settled, "facts", "facts"))
@@ -258,149 +266,92 @@ class _Builder:
             blocks.append(self._block(text, "summaries", summary.ref))
         return blocks
 
-    def _current(
-        self, cut: Cut, limit: int, system: Sequence[Block], facts: Sequence[Fact], extras: Sequence[Extra]
-    ) -> list[Block]:
+    def _opening(self, head: Sequence[Block]) -> list[Message]:
+        """The first exchange; none when there is nothing to put there."""
+        if not head:
+            return []
+        reply = self._block(prompts.ACKNOWLEDGEMENT, "system", "acknowledgement")
+        return [Message(role="user", blocks=tuple(head)), Message(role="assistant", blocks=(reply,))]
+
+    def _current(self, cut: Cut, limit: int, facts: Sequence[Fact], extras: Sequence[Block]) -> list[Block]:
         """The current message: recalled and retrieved text, younger pins and facts, the date, the user's words."""
-        blocks: list[Block] = []
-        for extra in extras:
-            blocks.append(self._block(extra.text, extra.component, extra.ref))
-        if not cut.alone:
-            blocks += [
-                self._block(
-                    prompts.wrap_recalled(text=prompts.render_turn(turn), turn=turn.number),
-                    "recall",
-                    f"turn {turn.number}",
-                )
-                for turn in self._riding()
-            ]
+        blocks = list(extras)
+        for turn in () if cut.pins or cut.alone else self.riding:
+            text = prompts.wrap_recalled(text=prompts.render_turn(turn), turn=turn.number)
+            blocks.append(self._block(text, "pins", f"turn {turn.number}"))
         fresh = prompts.wrap_facts(fact for fact in facts if not fact.settled)
         if fresh:
             blocks.append(self._block(fresh, "facts", "new facts"))
         if self.prompt.date:
             blocks.append(self._block(f"Today is {self.prompt.date}.", "current", "date"))
-        text = self.prompt.text
+        text = transcript.spoken(self.prompt.text)
         if cut.clamp_current:
-            most = limit - REQUEST_TOKENS - MESSAGE_TOKENS - BLOCK_TOKENS - self._frame()
-            most = max(1, most - _tokens(system) - _tokens(blocks))
+            most = max(1, limit - self._frame() - _tokens([*self._system(), *blocks]) - BLOCK_TOKENS)
             marker = prompts.truncated(component="message", budget=most)
-            text = prompts.clamp(text=text, counter=self.counter, tokens=most, marker=marker)
-        blocks.append(self._block(text, "current", f"turn {self.prompt.number}"))
-        return blocks
+            if self.count(text) > most:
+                text = transcript.spoken(prompts.clamp(text=text, counter=self.counter, tokens=most, marker=marker))
+        return [*blocks, self._block(text, "current", f"turn {self.prompt.number}")]
 
-    def _riding(self) -> list[Turn]:
-        """Pinned turns of a covered range whose pin is younger than the last commit."""
-        return [
-            turn
-            for turn in self.history.turns
-            if turn.pinned and not turn.pin_settled and not turn.excluded_by and turn.number < self.history.window_from
-        ]
-
-    def _turns(self, cut: Cut, start: int, room: int) -> tuple[int, list[Turn], frozenset[int]]:
-        """The turns that are sent word for word, where they start, and which of them had to be clamped."""
+    def _uncut(self, cut: Cut) -> list[Turn]:
+        """The turns that stand in the request before its length is looked at, and the pins that ride in it."""
         if cut.alone:
-            return self.prompt.number, [], frozenset()
-        loaded = [turn for turn in self.history.turns if not turn.excluded_by]
-        if cut.history is not None:
-            sizes = [size for size in _sizes(loaded) if size.number >= start]
-            start = max(start, newest(sizes, int(room * cut.history)))
-        pins = self._settled_pins(loaded, start)
-        turns = [turn for turn in loaded if turn.number >= start or turn.number in pins]
-        if cut.stub_tools:
-            turns = [_stubbed(turn, self.counter) for turn in turns]
-        if not cut.clamp or not turns:
-            return start, turns, frozenset()
-        most = min(self.budget.window // 4, max(16, room // (2 * len(turns)) - BLOCK_TOKENS - MESSAGE_TOKENS))
-        shorter = [clamp_turn(turn, self.counter, most) for turn in turns]
-        changed = frozenset(old.number for old, new in zip(turns, shorter, strict=True) if new != old)
-        return start, shorter, changed
+            return []
+        pins = set() if cut.pins else self._pins(self.start) | {turn.number for turn in self.riding}
+        return [turn for turn in self.loaded if turn.number >= self.start or turn.number in pins]
 
-    def _settled_pins(self, loaded: Sequence[Turn], start: int) -> set[int]:
-        """Older pinned turns that stand in the cached prefix, newest first up to the pins' budget."""
-        left = self.budget.pins
-        out: set[int] = set()
-        for turn in reversed(loaded):
-            old = turn.number < self.history.window_from
-            if turn.pinned and turn.number < start and (turn.pin_settled or not old) and turn.tokens <= left:
-                left -= turn.tokens
-                out.add(turn.number)
-        return out
+    def _pins(self, start: int) -> set[int]:
+        return selection.pins(self.loaded, start=start, window_from=self.history.window_from, limit=self.budget.pins)
+
+    def _verbatim(self, cut: Cut, room: int) -> _Verbatim:
+        """What of the turns fits `room` after `cut`."""
+        if cut.alone:
+            return _Verbatim(turns=(), start=self.prompt.number)
+        start = self.start
+        if cut.history is not None:
+            sizes = [Size(turn.number, transcript.cost(turn)) for turn in self.loaded if turn.number >= start]
+            most = min(room, sum(size.tokens for size in sizes))
+            start = max(start, newest(sizes, int(most * cut.history)))
+        pins = set() if cut.pins else self._pins(start)
+        whole = tuple(turn for turn in self.loaded if turn.number >= start or turn.number in pins)
+        turns = whole
+        if cut.stub_tools:
+            turns = tuple(transcript.stub_tools(turn, self.count) for turn in turns)
+        if cut.clamp:
+            most = transcript.clamp_limit(turns, room, self.budget.window // 4)
+            turns = tuple(transcript.clamp_turn(turn, self.counter, most) for turn in turns)
+        clamped = frozenset(old.number for old, new in zip(whole, turns, strict=True) if old != new)
+        return _Verbatim(turns=turns, start=start, clamped=clamped)
 
     def _runs(
         self,
-        turns: Sequence[Turn],
-        clamped: Iterable[int],
-        summaries: Sequence[Summary],
-        extras: Sequence[Extra],
         cut: Cut,
-        start: int,
-    ) -> tuple[manifest.Run, ...]:
-        known: dict[int, tuple[manifest.How, str, int]] = {}
-        for extra in extras:
+        verbatim: _Verbatim,
+        summaries: Sequence[Summary],
+        extras: Sequence[tuple[Extra, Block]],
+        current: Block,
+    ) -> tuple[Run, ...]:
+        """The manifest's runs: later entries of `known` win over earlier ones."""
+        known: dict[int, tuple[How, str, int]] = {}
+        for turn in self.loaded:
+            if self.start <= turn.number < verbatim.start and not _covered(turn.number, summaries):
+                known[turn.number] = ("omitted", cut.rung, 0)
+        for extra, block in extras:
             if extra.turn is not None:
-                known[extra.turn] = ("recalled", extra.ref, extra.tokens)
-        if not cut.alone:
-            for turn in self._riding():
-                known[turn.number] = ("recalled", "pin", turn.tokens)
-        cut_short = set(clamped)
-        for turn in turns:
-            known[turn.number] = ("clamped" if turn.number in cut_short else "verbatim", "", turn.tokens)
-        for number, by in self.history.excluded:
+                known[extra.turn] = ("recalled", extra.ref, block.tokens)
+        for turn in () if cut.pins or cut.alone else self.riding:
+            known[turn.number] = ("recalled", "pin", turn.tokens)
+        for turn in verbatim.turns:
+            known[turn.number] = ("clamped" if turn.number in verbatim.clamped else "verbatim", "", turn.tokens)
+        for number, by in self.excluded.items():
             known[number] = ("excluded", by, 0)
-        for turn in self.history.turns:
-            if turn.excluded_by:
-                known[turn.number] = ("excluded", turn.excluded_by, 0)
-        known[self.prompt.number] = ("clamped" if cut.clamp_current else "verbatim", "", 0)
-        why = cut.rung or ("window" if self.limits.max_messages else "trimmed")
-        return manifest.tile(self.prompt.number, known, summaries, why)
-
-    def _report(self, request: Request) -> tuple[Line, ...]:
-        used = dict.fromkeys(COMPONENTS, 0)
-        for block in request.blocks():
-            component = "tool_results" if block.type == "tool_result" else block.component
-            used[component] += block.tokens
-        wanted = dict(used)
-        for extra in self.extras:
-            wanted[extra.component] = max(
-                wanted[extra.component], sum(e.tokens for e in self.extras if e.component == extra.component)
-            )
-        wanted["summaries"] = max(used["summaries"], sum(summary.tokens for summary in self.history.summaries))
-        wanted["history"] = max(
-            used["history"], sum(turn.tokens for turn in self.history.turns if not turn.excluded_by)
-        )
-        wanted["current"] = max(used["current"], self._count(self.prompt.text))
-        return tuple(
-            Line(component, self.budget.of(component), used[component], wanted[component]) for component in COMPONENTS
-        )
+        whole = current.text == transcript.spoken(self.prompt.text)
+        known[self.prompt.number] = ("verbatim" if whole else "clamped", "", current.tokens)
+        return manifest.tile(self.prompt.number, known, summaries, "window" if self.limits.max_messages else "trimmed")
 
 
-def _tokens(blocks: Iterable[Block]) -> int:
+def _tokens(blocks: Sequence[Block]) -> int:
     return sum(block.tokens for block in blocks)
 
 
-def _sizes(turns: Iterable[Turn]) -> list[Size]:
-    return [
-        Size(turn.number, turn.tokens + 2 * (MESSAGE_TOKENS + BLOCK_TOKENS), turn.pinned, bool(turn.excluded_by))
-        for turn in turns
-    ]
-
-
-def _stubbed(turn: Turn, counter: Counter) -> Turn:
-    """The turn with every tool result replaced by a stub that names it."""
-    steps = []
-    for step in turn.steps:
-        if step.kind == "tool_result":
-            body = f"[result of {step.name or 'a tool'} left out for length, {step.tokens:,} tokens]"
-            steps.append(replace(step, body=body, tokens=counter.count(body) + TOOL_BLOCK_TOKENS))
-        else:
-            steps.append(step)
-    return replace(turn, steps=tuple(steps))
-
-
-def _parts(request: Request) -> tuple[Part, ...]:
-    parts = [Part("system", block.component, block.ref, block.tokens, block.cache) for block in request.system]
-    for message in request.messages:
-        parts += [
-            Part(message.role, block.component, block.ref, block.tokens, block.cache) for block in message.blocks
-        ]
-    return tuple(parts)
+def _covered(number: int, summaries: Sequence[Summary]) -> bool:
+    return any(summary.first <= number <= summary.last for summary in summaries)

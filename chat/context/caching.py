@@ -1,16 +1,20 @@
 """Where the prompt-cache breakpoints stand.
 
 At most four, of these the best that reach the model's least cacheable length: the last tool result of the running
-turn, the last finished reply, the end of the summaries, the end of the documents, the end of the system prompt.
-Source: the Messages API's prompt caching rules (4 breakpoints; a prefix below the minimum is silently not cached).
+turn, the last finished reply, the one before it where it lies out of sight, the end of the summaries, of the
+documents, of the system prompt. Source: the Messages API's prompt caching rules (4 breakpoints; a look back of 20
+blocks for what earlier requests wrote; a prefix below the minimum is silently not cached).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from chat.context.values import Block, Message
 
 MOST_BREAKPOINTS = 4
+# The API looks back 20 blocks from a breakpoint; a turn of that many would hide the entry written at the turn before.
+LOOK_BACK = 18
 # Tokens below which a prefix isn't cached, by how the model's name begins; the longest beginning wins.
 LEAST_PREFIX = {
     "": 1024,
@@ -28,51 +32,47 @@ def least_prefix(model: str) -> int:
 def place(
     system: Sequence[Block], messages: Sequence[Message], *, head: bool, least: int
 ) -> tuple[tuple[Block, ...], tuple[Message, ...]]:
-    """Mark the breakpoints. `head` says that the first exchange holds documents, facts and summaries."""
-    flat = [("system", 0, i) for i in range(len(system))]
-    flat += [("message", m, b) for m, message in enumerate(messages) for b in range(len(message.blocks))]
-    blocks = [*system, *(block for message in messages for block in message.blocks)]
-    upto: dict[tuple[str, int, int], int] = {}
-    used = 0
-    for place_, block in zip(flat, blocks, strict=True):
-        used += block.tokens
-        upto[place_] = used
+    """Mark the breakpoints. `head` says that the first exchange holds documents, facts and summaries.
 
-    chosen: list[tuple[str, int, int]] = []
-    for candidate in _candidates(system, messages, head=head):
-        if candidate not in chosen and upto[candidate] >= least and len(chosen) < MOST_BREAKPOINTS:
-            chosen.append(candidate)
-    marked = set(chosen)
+    The tokens of the frames don't count towards `least`: a prefix that just misses it would only waste a breakpoint.
+    """
+    blocks = [*system, *(block for message in messages for block in message.blocks)]
+    upto = list(accumulate(block.tokens for block in blocks))
+    chosen: list[int] = []
+    for at in _candidates(system, messages, head=head):
+        if at not in chosen and upto[at] >= least and len(chosen) < MOST_BREAKPOINTS:
+            chosen.append(at)
+    marked = iter([replace(block, cache=at in chosen) for at, block in enumerate(blocks)])
     return (
-        tuple(replace(block, cache=("system", 0, i) in marked) for i, block in enumerate(system)),
-        tuple(
-            replace(
-                message,
-                blocks=tuple(
-                    replace(block, cache=True) if ("message", m, b) in marked else block
-                    for b, block in enumerate(message.blocks)
-                ),
-            )
-            for m, message in enumerate(messages)
-        ),
+        tuple(next(marked) for _ in system),
+        tuple(replace(message, blocks=tuple(next(marked) for _ in message.blocks)) for message in messages),
     )
 
 
-def _candidates(system: Sequence[Block], messages: Sequence[Message], *, head: bool) -> list[tuple[str, int, int]]:
-    """Every place a breakpoint may stand, the best first."""
-    out: list[tuple[str, int, int]] = []
-    final = len(messages) - 1
-    results = [b for b, block in enumerate(messages[final].blocks) if block.type == "tool_result"]
+def _candidates(system: Sequence[Block], messages: Sequence[Message], *, head: bool) -> Iterator[int]:
+    """Every place a breakpoint may stand, the best first, as the index of a block of the whole request."""
+    ends = list(accumulate((len(message.blocks) for message in messages), initial=len(system)))
+    results = [at for at, block in enumerate(messages[-1].blocks, start=ends[-2]) if block.type == "tool_result"]
     if results:
-        out.append(("message", final, results[-1]))
-    replies = [m for m, message in enumerate(messages) if message.role == "assistant"]
+        yield results[-1]
+    replies = [at for at, message in enumerate(messages) if message.role == "assistant"]
     if replies:
-        out.append(("message", replies[-1], len(messages[replies[-1]].blocks) - 1))
+        last = ends[replies[-1] + 1] - 1
+        yield last
+        earlier = [at for at in replies if _turn(messages[at]) != _turn(messages[replies[-1]])]
+        if earlier and last - (before := ends[earlier[-1] + 1] - 1) > LOOK_BACK:
+            yield before
     if head:
-        out.append(("message", 0, len(messages[0].blocks) - 1))
-        documents = [b for b, block in enumerate(messages[0].blocks) if block.component == "documents"]
+        yield ends[1] - 1
+        documents = [
+            at for at, block in enumerate(messages[0].blocks, start=len(system)) if block.component == "documents"
+        ]
         if documents:
-            out.append(("message", 0, documents[-1]))
+            yield documents[-1]
     if system:
-        out.append(("system", 0, len(system) - 1))
-    return out
+        yield len(system) - 1
+
+
+def _turn(message: Message) -> str:
+    """Which turn a message belongs to."""
+    return message.blocks[-1].ref

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 class Cut:
     """How much of a request has given way. The default is: nothing.
 
-    `history` is the share of room that the newest turns may hold (None: all from the window's start); `clamp` cuts
-    single items over a quarter of the window; `alone` leaves the system prompt and the current message.
+    `history` is the share of what they may hold that the newest turns keep (None: all from the window's start);
+    `clamp` cuts single items over a quarter of the window; `pins` leaves out pinned turns before the newest ones;
+    `alone` leaves the system prompt and the current message.
     """
 
     rung: str = ""
@@ -24,6 +25,7 @@ class Cut:
     stub_tools: bool = False
     clamp: bool = False
     summaries: bool = False
+    pins: bool = False
     alone: bool = False
     clamp_current: bool = False
 
@@ -45,6 +47,7 @@ LADDER: tuple[Rung, ...] = (
     Rung("tool_results", "tool_results", lambda cut: replace(cut, stub_tools=True)),
     Rung("clamp", "history", lambda cut: replace(cut, clamp=True)),
     Rung("summaries", "summaries", lambda cut: replace(cut, summaries=True)),
+    Rung("pins", "pins", lambda cut: replace(cut, pins=True)),
     Rung("alone", "facts", lambda cut: replace(cut, alone=True)),
     Rung("clamp_current", "current", lambda cut: replace(cut, clamp_current=True)),
 )

@@ -4,17 +4,30 @@ Roles alternate because a turn is a pair. A turn without an answer is folded int
 block of its own; an unfinished tool call is not sent, because the API refuses one without its result.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from chat.context import prompts
-from chat.context.tokens import BLOCK_TOKENS, TOOL_BLOCK_TOKENS, Counter
+from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS, TOOL_BLOCK_TOKENS, Counter
 from chat.context.values import Block, Message, Step, Turn
 
-EMPTY_PROMPT = "(empty message)"  # the API refuses an empty block; only imports can bring one
+Count = Callable[[str], int]
+
+# The API refuses an empty block, and one of blank space alone.
+EMPTY_MESSAGE = "(empty message)"
+NO_OUTPUT = "(no output)"
+NO_REPLY = "(no reply)"
+
+LEAST_CLAMP = 16  # tokens; below it nothing is left to read
 
 
-def turn_messages(turns: Sequence[Turn], count: Callable[[str], int]) -> tuple[list[Message], list[Block]]:
+def spoken(text: str) -> str:
+    """`text`, or the words that stand for none of it."""
+    return text if text.strip() else EMPTY_MESSAGE
+
+
+def turn_messages(turns: Sequence[Turn], count: Count) -> tuple[list[Message], list[Block]]:
     """The messages of finished turns, and the user blocks left over for the message that follows them."""
     messages: list[Message] = []
     pending: list[Block] = []
@@ -26,11 +39,52 @@ def turn_messages(turns: Sequence[Turn], count: Callable[[str], int]) -> tuple[l
             messages += reply
             pending = []
         else:
-            text = prompts.wrap_unanswered(text=turn.prompt.strip() or EMPTY_PROMPT, turn=turn.number)
-            pending.append(
-                Block(text=text, component="history", ref=f"turn {turn.number}", tokens=count(text) + BLOCK_TOKENS)
-            )
+            text = prompts.wrap_unanswered(text=spoken(turn.prompt), turn=turn.number)
+            pending.append(_block(turn, text, count(text) + BLOCK_TOKENS))
     return messages, pending
+
+
+def measured(turn: Turn, count: Count) -> Turn:
+    """The turn with every token count that it lacks estimated."""
+    steps = tuple(
+        step if step.tokens or not step.body else replace(step, tokens=count(step.body)) for step in turn.steps
+    )
+    return replace(
+        turn,
+        prompt_tokens=turn.prompt_tokens or count(turn.prompt),
+        reply_tokens=turn.reply_tokens or count(turn.reply),
+        steps=steps,
+    )
+
+
+def cost(turn: Turn) -> int:
+    """Tokens that a turn takes in a request, its frames included."""
+    return turn.tokens + 2 * (MESSAGE_TOKENS + BLOCK_TOKENS) + len(turn.steps) * (TOOL_BLOCK_TOKENS + MESSAGE_TOKENS)
+
+
+def stub_tools(turn: Turn, count: Count) -> Turn:
+    """The turn with every tool result that a stub is shorter than replaced by that stub."""
+    if not any(step.kind == "tool_result" for step in turn.steps):
+        return turn
+    names = {step.call_id: step.name for step in turn.steps if step.kind == "tool_use"}
+
+    def stub(step: Step) -> Step:
+        name = step.name or names.get(step.call_id) or "a tool"
+        body = f"[the result of {name}, {step.tokens:,} tokens, is stored with turn {turn.number}]"
+        tokens = count(body)
+        return replace(step, body=body, tokens=tokens) if tokens < step.tokens else step
+
+    return replace(turn, steps=tuple(stub(step) if step.kind == "tool_result" else step for step in turn.steps))
+
+
+def clamp_limit(turns: Sequence[Turn], room: int, most: int) -> int:
+    """Tokens that each text of `turns` may hold so that all fit `room`: `most`, or the first of its halves that does.
+
+    Halves, so that a room that differs a little from request to request gives the same bytes.
+    """
+    while most > LEAST_CLAMP and sum(_clamped_cost(turn, most) for turn in turns) > room:
+        most //= 2
+    return max(most, LEAST_CLAMP)
 
 
 def clamp_turn(turn: Turn, counter: Counter, most: int) -> Turn:
@@ -38,97 +92,111 @@ def clamp_turn(turn: Turn, counter: Counter, most: int) -> Turn:
     marker = f"[... cut for length; the whole of turn {turn.number} is stored ...]"
 
     def short(text: str, tokens: int) -> tuple[str, int]:
-        if max(tokens, counter.count(text)) <= most:
+        if tokens <= most:
             return text, tokens
-        cut = prompts.clamp(text=text, counter=counter, tokens=most, marker=marker)
-        return cut, counter.count(cut)
+        # Where the API counted more than we do, our count is too small by that factor for the rest of it, too.
+        ours = counter.count(text)
+        cut = spoken(prompts.clamp(text=text, counter=counter, tokens=min(most, ours * most // tokens), marker=marker))
+        return cut, max(1, counter.count(cut) * max(tokens, ours) // ours)
+
+    def clamped(step: Step) -> Step:
+        if step.tokens <= most:
+            return step
+        if step.kind == "tool_use":  # JSON that is cut is no JSON any more
+            body = json.dumps({"cut": marker})
+            return replace(step, body=body, tokens=counter.count(body))
+        body, tokens = short(step.body, step.tokens)
+        return replace(step, body=body, tokens=tokens)
 
     prompt, prompt_tokens = short(turn.prompt, turn.prompt_tokens)
-    reply, reply_tokens = short(turn.reply, turn.reply_tokens)
-    steps: list[Step] = []
-    for step in turn.steps:
-        if step.kind == "tool_use":  # its JSON can't be cut and stay JSON
-            steps.append(step)
-            continue
-        body, tokens = short(step.body, step.tokens)
-        steps.append(replace(step, body=body, tokens=tokens))
+    reply, reply_tokens = short(turn.reply, turn.reply_tokens) if turn.reply.strip() else (turn.reply, 0)
     return replace(
         turn,
         prompt=prompt,
         prompt_tokens=prompt_tokens,
         reply=reply,
         reply_tokens=reply_tokens,
-        steps=tuple(steps),
+        steps=tuple(clamped(step) for step in turn.steps),
     )
 
 
-def _text(text: str, turn: Turn, tokens: int, count: Callable[[str], int]) -> Block:
-    body = text if text.strip() else EMPTY_PROMPT
-    return Block(
-        text=body,
-        component="history",
-        ref=f"turn {turn.number}",
-        tokens=(tokens or count(body)) + BLOCK_TOKENS,
-    )
+def _clamped_cost(turn: Turn, most: int) -> int:
+    texts = (turn.prompt_tokens, turn.reply_tokens, *(step.tokens for step in turn.steps))
+    return cost(turn) - turn.tokens + sum(min(tokens, most) for tokens in texts)
 
 
-def _reply(turn: Turn, count: Callable[[str], int]) -> list[Message]:
-    """The assistant's side of a turn, and the tool results between: starts and ends with the assistant, or empty."""
-    ref = f"turn {turn.number}"
-    answered = {step.call_id for step in turn.steps if step.kind == "tool_result"}
+def _block(turn: Turn, text: str, tokens: int) -> Block:
+    component = "pins" if turn.pinned else "history"
+    return Block(text=text, component=component, ref=f"turn {turn.number}", tokens=tokens)
+
+
+def _text(text: str, turn: Turn, tokens: int, count: Count) -> Block:
+    body = spoken(text)
+    return _block(turn, body, (tokens or count(body)) + BLOCK_TOKENS)
+
+
+def _reply(turn: Turn, count: Count) -> list[Message]:
+    """The assistant's side of a turn with the tool results between: from assistant to assistant, or empty.
+
+    Results follow their calls at once and all together, whatever the order in which they arrived: the API wants
+    every call of a message answered in the next.
+    """
+    results = {step.call_id: step for step in reversed(turn.steps) if step.kind == "tool_result"}
     messages: list[Message] = []
     said: list[Block] = []
-    results: list[Block] = []
+    calls: list[str] = []
 
-    def flush() -> None:
-        nonlocal said, results
+    def answer() -> None:
+        """End the assistant's message, and answer its calls."""
+        nonlocal said, calls
         if said:
             messages.append(Message(role="assistant", blocks=tuple(said)))
-        if results:
-            messages.append(Message(role="user", blocks=tuple(results)))
-        said, results = [], []
+        if calls:
+            answers = tuple(_result(results.pop(call), turn, count) for call in calls)
+            messages.append(Message(role="user", blocks=answers))
+        said, calls = [], []
 
     for step in turn.steps:
-        if step.kind == "tool_result":
-            if not any(block.call_id == step.call_id for block in said):
-                continue  # the call stands nowhere before it
-            tokens = (step.tokens or count(step.body)) + TOOL_BLOCK_TOKENS
-            results.append(
-                Block(
-                    text=step.body or "(no output)",
-                    component="history",
-                    ref=ref,
-                    type="tool_result",
-                    call_id=step.call_id,
-                    is_error=step.is_error,
-                    tokens=tokens,
-                )
-            )
-            continue
-        if results:
-            flush()
-        if step.kind == "tool_use" and step.call_id in answered:
-            tokens = (step.tokens or count(step.body)) + TOOL_BLOCK_TOKENS
-            said.append(
-                Block(
-                    text=step.body,
-                    component="history",
-                    ref=ref,
-                    type="tool_use",
-                    call_id=step.call_id,
-                    name=step.name,
-                    tokens=tokens,
-                )
-            )
-        elif step.kind == "text" and step.body.strip():
+        if step.kind == "tool_use":
+            if step.call_id and step.call_id in results and step.call_id not in calls:
+                said.append(_call(step, turn, count))
+                calls.append(step.call_id)
+        elif calls:
+            answer()
+        if step.kind == "text" and step.body.strip():
             said.append(_text(step.body, turn, step.tokens, count))
-    if results:
-        flush()
+    if calls:
+        answer()
     if turn.reply.strip():
         said.append(_text(turn.reply, turn, turn.reply_tokens, count))
-    flush()
-    if messages and messages[-1].role == "user":
-        # A turn that was stopped between a result and the words about it: the results alone can't end a turn.
-        closing = Block(text="(no reply)", component="history", ref=ref, tokens=count("(no reply)") + BLOCK_TOKENS)
-        messages.append(Message(role="assistant", blocks=(closing,)))
+    elif messages and not said:
+        # Stopped between a result and the words about it: a result alone can't end a turn.
+        said.append(_block(turn, NO_REPLY, count(NO_REPLY) + BLOCK_TOKENS))
+    answer()
     return messages
+
+
+def _call(step: Step, turn: Turn, count: Count) -> Block:
+    block = _block(turn, _input(step.body), (step.tokens or count(step.body)) + TOOL_BLOCK_TOKENS)
+    return replace(block, type="tool_use", call_id=step.call_id, name=step.name or "tool")
+
+
+def _result(step: Step, turn: Turn, count: Count) -> Block:
+    body = step.body if step.body.strip() else NO_OUTPUT
+    block = _block(turn, body, (step.tokens or count(body)) + TOOL_BLOCK_TOKENS)
+    return replace(block, type="tool_result", call_id=step.call_id, is_error=step.is_error)
+
+
+def _input(body: str) -> str:
+    """The JSON object of a call's input; what isn't one (a call cut short, an import) becomes the text of one."""
+    if not body.strip():
+        return "{}"
+    try:
+        known = isinstance(json.loads(body, parse_constant=_refuse), dict)
+    except (ValueError, RecursionError):
+        known = False
+    return body if known else json.dumps({"text": body}, ensure_ascii=False)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON.")

@@ -56,18 +56,20 @@ def statistics(*, last: int, window_from: int, limits: WindowLimits) -> WindowSt
 def slide(sizes: Sequence[Size], *, window_from: int, limits: WindowLimits) -> int:
     """The window's new start when the next message joins, or the old one while everything fits.
 
-    Over the bound, at least `batch_messages` of the oldest messages leave at once, always whole turns, and the
+    `sizes` are the loaded turns. Over the bound, or where loading stopped short of the window's start, at least
+    `batch_messages` of the oldest messages leave at once (of a small window half), always whole turns, and the
     newest turn stays.
     """
-    if limits.max_messages is None:
-        return window_from
-    inside = [size.number for size in sizes if size.number >= window_from and not size.excluded]
+    loaded = [size for size in sizes if size.number >= window_from]
+    inside = [size.number for size in loaded if not size.excluded]
     messages = len(inside) * MESSAGES_A_TURN + 1  # the message that is about to be sent
-    if messages <= limits.max_messages:
+    over = messages - (limits.max_messages or messages)
+    if over <= 0 and (not loaded or loaded[0].number == window_from):
         return window_from
-    excess = max(messages - limits.max_messages, limits.batch_messages)
-    turns = min(-(-excess // MESSAGES_A_TURN), len(inside) - 1)
-    return inside[turns] if turns > 0 else window_from
+    if not inside:
+        return loaded[0].number
+    batch = min(limits.batch_messages, len(inside) * MESSAGES_A_TURN // 2)
+    return inside[min(-(-max(over, batch) // MESSAGES_A_TURN), len(inside) - 1)]
 
 
 def newest(sizes: Sequence[Size], limit: int, *, at_least: int = 1) -> int:
