@@ -10,7 +10,7 @@ from collections import Counter as Tally
 from collections.abc import Iterator, Sequence
 
 from chat.context import exact
-from chat.context.gate import LEAST_ROOM, MOST_OF_SOURCE
+from chat.context.gate import LEAST_ROOM, MOST_OF_SOURCE, foreign
 from chat.context.prompts import HEADINGS, MADE_BY_CODE, NOTHING, OPENING, fold
 from chat.context.tokens import Counter
 from chat.context.values import Turn
@@ -96,7 +96,10 @@ def _lines(turn: Turn, text: str, cue: re.Pattern[str] | None) -> list[str]:
         sentence = fold(match[0])
         if len(sentence) > _SENTENCE_CHARACTERS:
             sentence = f"{sentence[:_SENTENCE_CHARACTERS]} ..."
-        if any(character.isalpha() for character in sentence) and (cue is None or cue.search(sentence)):
+        # What the gate refuses in a summary it would refuse in a quotation too: one such sentence must not cost all.
+        if OPENING in sentence or foreign(sentence) or not any(map(str.isalpha, sentence)):
+            continue
+        if cue is None or cue.search(sentence):
             lines.append(f"- (turn {turn.number}) {sentence}")
     return lines
 

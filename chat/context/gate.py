@@ -203,19 +203,25 @@ def _form(text: str, stop_reason: str, parts: dict[str, str]) -> tuple[str, ...]
     again = any(_heading(line) in HEADINGS for body in parts.values() for line in body.splitlines())
     if again or text.count(OPENING) > 1:
         codes.append("nested")
+    return (*codes, *foreign(text))
+
+
+def foreign(text: str) -> list[str]:
+    """The codes for what no summary says: tool calls or thinking ("tool_text"), our own delimiters ("echo").
+
+    Code spans are exempt: a conversation may be about such things.
+    """
     prose = _CODE_SPAN.sub("", text)
-    if _MACHINE_TEXT.search(prose):
-        codes.append("tool_text")
-    if _ECHO.search(prose):
-        codes.append("echo")
-    return tuple(codes)
+    found = (("tool_text", _MACHINE_TEXT.search(prose)), ("echo", _ECHO.search(prose)))
+    return [code for code, match in found if match]
 
 
 def _content(parts: dict[str, str], source: str, counter: Counter, allowed: int) -> tuple[str, ...]:
     codes = []
     if counter.count(_without_exact(parts)) > allowed:
         codes.append("too_long")
-    if language.differ(_plain(parts), source):
+    # An extract is made of its source's own sentences, though perhaps of only one of its languages.
+    if MADE_BY_CODE not in parts[""] and language.differ(_plain(parts), source):
         codes.append("language")
     return tuple(codes)
 
