@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import time
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from chat.context.values import Assembled
 from chat.flow.engine import Engine
 from chat.flow.running import Running
 from chat.models import ChatSession, Turn
+from chat.providers.base import ContextOverflow
 from chat.store import closing, leases
 from chat.store.closing import Closed, Outcome, Sent
 from chat.store.leases import Claim
@@ -125,20 +125,24 @@ def close(end: Ending) -> Closed | None:
         return closed
 
 
-def record_rung(loaded: Loaded, call: uuid.UUID, refused: Assembled, lower: Assembled) -> None:
-    """Record that the API refused a request as too long, and which smaller one follows."""
-    recording.record_event(
-        session=loaded.session_id,
-        user=loaded.owner_id,
-        kind="rung",
-        number=loaded.number,
-        model=loaded.model,
-        tokens_before=refused.manifest.estimated,
-        tokens_after=lower.manifest.estimated,
-        seconds=None,
-        outcome="ok",
-        code=lower.rung,
-    )
+def record_refusal(
+    running: Running, loaded: Loaded, budget: Budget, policy: Policy, refused: Assembled, lower: Assembled
+) -> None:
+    """Record that the API refused a request as too long, and which smaller one follows. One transaction."""
+    with transaction.atomic():
+        recording.record_call(**_call(running, loaded, budget, policy, refused, ContextOverflow.code))
+        recording.record_event(
+            session=loaded.session_id,
+            user=loaded.owner_id,
+            kind="rung",
+            number=loaded.number,
+            model=loaded.model,
+            tokens_before=refused.manifest.estimated,
+            tokens_after=lower.manifest.estimated,
+            seconds=None,
+            outcome="ok",
+            code=lower.rung or "ready_summary",
+        )
 
 
 def _enqueue_compaction(closed: Closed, end: Ending) -> None:

@@ -54,12 +54,9 @@ async def first_request(loaded: Loaded, budget: Budget, engine: Engine) -> Assem
     return assembled
 
 
-async def after_overflow(
-    assembled: Assembled, error: ContextOverflow, loaded: Loaded, budget: Budget, engine: Engine
-) -> Assembled:
-    """The next, strictly smaller request after the API refused one as too long. Raises BudgetError at the end."""
-    engine.learn_overflow(loaded.model, actual=error.actual, estimated=assembled.manifest.estimated)
-    return await smaller(assembled, loaded, budget, engine, actual=error.actual, allowed=error.limit)
+def learn_overflow(engine: Engine, refused: Assembled, error: ContextOverflow) -> None:
+    """Let the counter learn from the numbers of an error."""
+    engine.learn_overflow(refused.request.model, actual=error.actual, estimated=refused.manifest.estimated)
 
 
 async def smaller(

@@ -102,13 +102,18 @@ class Run:
                 return
             except ContextOverflow as error:
                 refused = self.assembled
-                self.assembled = await requests.after_overflow(
-                    refused, error, self.loaded, self.budget, self.engine
-                )
-                await self.engine.database.run(
-                    closing.record_rung, self.loaded, self.running.call, refused, self.assembled
-                )
-                self.running.call = uuid.uuid4()
+                self.assembled = await self._smaller(refused, error)
+                await self._record_refusal(refused)
+
+    async def _record_refusal(self, refused: Assembled) -> None:
+        assert self.loaded
+        assert self.budget
+        assert self.policy
+        assert self.assembled
+        await self.engine.database.run(
+            closing.record_refusal, self.running, self.loaded, self.budget, self.policy, refused, self.assembled
+        )
+        self.running.call = uuid.uuid4()
 
     async def _load(self) -> None:
         """Load the turn; at the hard mark compact first, for as long as a user may be kept waiting."""
@@ -124,6 +129,22 @@ class Run:
             if await compact_inline(loaded.session_id, engine, self.hub):
                 self.loaded = await engine.database.read(loading.load, claim.id, limits)
             self.hub.status(loaded.session_id, loaded.turn_id, "waiting")
+
+    async def _smaller(self, refused: Assembled, error: ContextOverflow) -> Assembled:
+        """A strictly smaller request: with a summary that became ready meanwhile, else further down the ladder."""
+        assert self.loaded
+        assert self.budget
+        requests.learn_overflow(self.engine, refused, error)
+        limits = await self.engine.load_limits(self.loaded)
+        fresh = await self.engine.database.read(loading.load, self.running.claim.id, limits)
+        if fresh.context_version != self.loaded.context_version:
+            self.loaded = fresh
+            ready = await requests.first_request(fresh, self.budget, self.engine)
+            if ready.manifest.estimated < refused.manifest.estimated:
+                return ready
+        return await requests.smaller(
+            refused, self.loaded, self.budget, self.engine, actual=error.actual, allowed=error.limit
+        )
 
     async def _stream(self, assembled: Assembled) -> None:
         """One call to the model. Text goes to the hub; the whole reply has come only with a Completion."""

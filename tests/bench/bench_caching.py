@@ -94,9 +94,8 @@ async def usages(pattern: Pattern) -> list[Usage]:
     out: list[Usage] = []
     try:
         for call in range(1, max(CALLS) + 1):
-            async for event in provider.stream(pattern(call)):
-                if isinstance(event, Completion):
-                    out.append(event.usage)
+            events = provider.stream(pattern(call))
+            out.extend([event.usage async for event in events if isinstance(event, Completion)])
     finally:
         await provider.close()
         await standin.close()
