@@ -71,6 +71,7 @@ def become_ready(environment: dict[str, str]) -> bytes:
 def test_a_process_serves_until_it_is_told_to_stop_and_then_ends_well(site, environment, number):
     assert get(environment, "/healthz") == (200, b"ok")
     assert b'"ready": true' in become_ready(environment)
+    assert len(get(environment, "/static/django_htmx/htmx-2.min.js")[1]) > 10_000, "straight from the sources"
     # A client that keeps its connection open must not keep the process alive.
     with socket.create_connection(("127.0.0.1", int(environment["PORT"]))) as idle:
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -80,12 +81,6 @@ def test_a_process_serves_until_it_is_told_to_stop_and_then_ends_well(site, envi
     assert site.returncode == 0, errors
     assert "Traceback" not in errors
     assert '"level": "error"' not in errors
-
-
-def test_a_static_file_is_served_without_a_collection(site, environment):
-    status, body = get(environment, "/static/django_htmx/htmx-2.min.js")
-    assert status == 200
-    assert len(body) > 10_000
 
 
 def test_a_port_that_is_taken_is_named_and_fails_the_start(environment):
