@@ -1,0 +1,1 @@
+"""Pages and sockets: what a browser talks to. Nothing here runs a turn."""

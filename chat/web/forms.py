@@ -1,0 +1,63 @@
+"""What a page may change of a conversation."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from chat.models import ChatSession
+from chat.stream.protocol import OPS, clean_text
+
+LEAST_WINDOW, MOST_WINDOW = 2, 1_000
+"""Messages of a window: one turn at least."""
+
+
+class TitleForm(forms.ModelForm):
+    """What a conversation is called."""
+
+    class Meta:
+        model = ChatSession
+        fields = ["title"]
+
+    def clean_title(self) -> str:
+        title = " ".join(clean_text(self.cleaned_data["title"]).split())
+        if not title:
+            raise forms.ValidationError(_("A title needs a word."), code="required")
+        return title
+
+
+class OptionsForm(forms.ModelForm):
+    """What happens when a conversation grows long, and how much of it is sent word for word."""
+
+    STRATEGIES = (ChatSession.Strategy.SUMMARY, ChatSession.Strategy.SLIDING_WINDOW)
+
+    strategy = forms.ChoiceField(choices=[(value.value, value.label) for value in STRATEGIES])
+    window_messages = forms.IntegerField(required=False, min_value=LEAST_WINDOW, max_value=MOST_WINDOW)
+
+    class Meta:
+        model = ChatSession
+        fields = ["strategy", "window_messages"]
+
+
+class MessageForm(forms.Form):
+    """A message by POST: the same fields as the socket's `send`, whole messages instead of 48 KiB."""
+
+    client_id = forms.UUIDField(required=False)
+    op = forms.ChoiceField(choices=[(op, op) for op in OPS], required=False)
+    of = forms.IntegerField(required=False, min_value=0)
+    base = forms.IntegerField(required=False, min_value=0)
+    # Not a CharField: it would strip the text and refuse NUL, where the socket cleans it.
+    text = forms.Field(required=False)
+
+    def clean_op(self) -> str:
+        return self.cleaned_data["op"] or "new"
+
+    def clean_text(self) -> str:
+        return clean_text(self.cleaned_data["text"] or "")
+
+    def message(self, fallback: UUID) -> dict[str, Any]:
+        """The keywords of `open_turn`. A page without script sends no client id: `fallback` is taken."""
+        values = dict(self.cleaned_data)
+        values["client_id"] = values["client_id"] or fallback
+        return values

@@ -1,0 +1,153 @@
+"""The list of conversations: newest first, grouped by day, a page at a time.
+
+Pages are found by the place of the last row, not by an offset: a conversation that moves to the top while somebody
+scrolls neither repeats nor hides another.
+"""
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from chat.models import ChatSession, Turn
+
+PAGE = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One conversation of the list."""
+
+    id: UUID
+    title: str
+    live: bool = False
+    unread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows under one heading; the heading is '' where the last page ended in the same group."""
+
+    heading: str
+    rows: list[Row]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One page of the list. `next` is the query string of the page after it, or ''."""
+
+    groups: list[Group] = field(default_factory=list)
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the last page ended."""
+
+    pinned: bool
+    updated_at: datetime.datetime
+    id: UUID
+    heading: str
+
+    @classmethod
+    def read(cls, query) -> "Place | None":
+        """From a query string; None for the first page, and for anything that is no place."""
+        try:
+            when = parse_datetime(query.get("at", ""))
+            if when is None or timezone.is_naive(when):
+                return None
+            return cls(
+                pinned=query.get("pinned") == "1",
+                updated_at=when,
+                id=UUID(query.get("id", "")),
+                heading=query.get("under", ""),
+            )
+        except ValueError:
+            return None
+
+    def query(self) -> str:
+        """The query string that `read` understands."""
+        values = {"at": self.updated_at.isoformat(), "id": self.id, "under": self.heading}
+        return urlencode(values | ({"pinned": "1"} if self.pinned else {}))
+
+
+def page(user, *, after: Place | None = None, current: UUID | None = None, size: int = PAGE) -> Listing:
+    """One page of the user's conversations; empty ones are left out, save the `current` one."""
+    rows = _rows(user).listed().filter(Q(turns_total__gt=0) | Q(pk=current))
+    if after:
+        at = after.updated_at
+        beyond = Q(updated_at__lt=at) | Q(updated_at=at, id__lt=after.id)
+        rows = rows.filter(Q(pinned=after.pinned) & beyond | (Q(pinned=False) if after.pinned else Q(pk__in=[])))
+    found = list(rows[: size + 1])
+    more, found = len(found) > size, found[:size]
+    today = timezone.localdate()
+    groups = [
+        Group(heading, [row(session) for session in members])
+        for heading, members in groupby(found, key=lambda session: _heading(session, today))
+    ]
+    last = Place.read({}) if not found else _place(found[-1], groups[-1].heading)
+    if after and groups and groups[0].heading == after.heading:
+        groups[0] = Group("", groups[0].rows)
+    return Listing(groups=groups, next=last.query() if more and last else "")
+
+
+def one(user, session_id: UUID) -> Row | None:
+    """The row of one conversation."""
+    return next((row(session) for session in _rows(user).filter(pk=session_id)), None)
+
+
+def row(session: ChatSession) -> Row:
+    """A session, annotated with `live`, as a row."""
+    live = bool(getattr(session, "live", False))
+    return Row(
+        id=session.pk,
+        title=title(session),
+        live=live,
+        unread=not live and session.seen < session.turns_active,
+    )
+
+
+def title(session: ChatSession) -> str:
+    """What a conversation is called."""
+    return session.title or _("New chat")
+
+
+def _rows(user):
+    live = Turn.objects.live().filter(session=OuterRef("pk"))
+    return (
+        ChatSession.objects.owned_by(user)
+        .annotate(live=Exists(live))
+        .only("id", "title", "pinned", "updated_at", "seen", "turns_active")
+    )
+
+
+def _place(session: ChatSession, heading: str) -> Place:
+    return Place(pinned=session.pinned, updated_at=session.updated_at, id=session.pk, heading=heading)
+
+
+def _heading(session: ChatSession, today: datetime.date) -> str:
+    if session.pinned:
+        return _("Pinned")
+    day = timezone.localtime(session.updated_at).date()
+    days = (today - day).days
+    if days <= 0:
+        return _("Today")
+    if days == 1:
+        return _("Yesterday")
+    if days <= 7:
+        return _("Previous 7 days")
+    return date_format(day, "F" if day.year == today.year else "F Y")
+
+
+def initials(words: Iterable[str]) -> str:
+    """Two letters for a name."""
+    letters = [word[0] for word in words if word]
+    return "".join(letters[:2]).upper()

@@ -1,0 +1,93 @@
+"""What a user does to a conversation, for pages and sockets alike: begin one, write, stop, delete.
+
+Where a service runs, work goes through it: its thread pool, its hub, its runner. Without one (a plain WSGI process)
+the rows are written all the same, and a runner elsewhere takes the turn.
+"""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+import structlog
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, transaction
+from django.db.models.functions import Now
+
+from chat import service
+from chat.flow import opening
+from chat.flow.opening import Opened, Rejected
+from chat.models import ChatSession, Turn
+from chat.store import sessions
+
+log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def write(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a synchronous unit of work that writes."""
+    if service.running():
+        return await service.current().database.run(work, *args, **kwargs)
+    return await sync_to_async(work)(*args, **kwargs)
+
+
+async def read(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a synchronous unit of work that only reads."""
+    if service.running():
+        return await service.current().database.read(work, *args, **kwargs)
+    return await sync_to_async(work)(*args, **kwargs)
+
+
+async def send(owner_id: int, session_id: UUID, **message: Any) -> Opened | Rejected:
+    """Store a message as a turn. A database that takes nothing is a refusal too: the page keeps the text."""
+    keywords = {"owner_id": owner_id, "session_id": session_id, **message}
+    try:
+        if service.running():
+            return await service.current().open_turn(**keywords)
+        return await sync_to_async(opening.open_turn)(**keywords)
+    except DatabaseError as error:
+        log.warning("message_not_stored", error=type(error).__name__)
+        return Rejected("storage")
+
+
+async def stop(owner_id: int, session_id: UUID, turn_id: int) -> str:
+    """Ask for a reply to end here; see flow.opening.ask_stop."""
+    keywords = {"owner_id": owner_id, "session_id": session_id, "turn_id": turn_id}
+    if service.running():
+        return await service.current().stop_turn(**keywords)
+    return await sync_to_async(opening.ask_stop)(**keywords)
+
+
+async def new_session(user: Any) -> UUID:
+    """An empty conversation: the newest one if it is still empty, so that clicks leave no litter."""
+    return await write(_new_session, user)
+
+
+async def delete(user: Any, session_id: UUID) -> bool:
+    """Delete a conversation; False when there is none of this user. A running reply is stopped first."""
+    turn_id = await read(_live_turn, user, session_id)
+    if turn_id is not None:
+        await stop(user.pk, session_id, turn_id)
+    gone = await write(_delete, user, session_id)
+    if gone and service.running():
+        service.current().hub.gone(session_id)
+    return gone
+
+
+def _new_session(user: Any) -> UUID:
+    with transaction.atomic():
+        empty = ChatSession.objects.owned_by(user).filter(turns_total=0, title="").order_by("-created_at").first()
+        if empty is None:
+            return sessions.create(user).pk
+        ChatSession.objects.filter(pk=empty.pk).update(updated_at=Now())
+        return empty.pk
+
+
+def _live_turn(user: Any, session_id: UUID) -> int | None:
+    live = Turn.objects.live().filter(session_id=session_id, session__owner=user)
+    return live.values_list("pk", flat=True).first()
+
+
+def _delete(user: Any, session_id: UUID) -> bool:
+    return bool(ChatSession.objects.owned_by(user).filter(pk=session_id).update(deleted_at=Now()))

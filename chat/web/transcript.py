@@ -1,0 +1,146 @@
+"""The transcript as the templates show it: turns with their words, how they ended, and the notices between them.
+
+Replies come as stored HTML. What an older renderer made is rendered anew for the page: a GET never writes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from chat.models import ChatSession, Turn
+from chat.stream import rendering
+from chat.web import notices
+from chat.web.notices import Shown
+
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What is said of a turn that did not simply complete. `retry`: it may be tried again."""
+
+    title: str
+    text: str
+    bad: bool = False
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnShown:
+    """One turn of the page. `past`: the model no longer sees it word for word."""
+
+    id: int
+    number: int
+    prompt: str
+    reply: str = ""
+    html: str = ""
+    status: str
+    live: bool = False
+    past: bool = False
+    ending: Ending | None = None
+    closed_at: datetime | None = None
+    notices: list[Shown] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """One page of turns, oldest first. `earlier` is the number before which the next page ends, or None."""
+
+    turns: list[TurnShown]
+    earlier: int | None
+    head: int
+
+
+# What the template of a new turn is made from.
+BLANK = TurnShown(id=0, number=0, prompt="", status=Turn.Status.QUEUED, live=True)
+
+
+def page(session: ChatSession, *, before: int | None = None, size: int = PAGE) -> Transcript:
+    """The newest turns of the active path, or those before number `before`."""
+    rows = _rows(session)
+    if before is not None:
+        rows = rows.filter(number__lt=before)
+    found = list(rows.order_by("-number")[:size])
+    found.reverse()
+    turns = _shown(session, found)
+    return Transcript(
+        turns=turns,
+        earlier=found[0].number if found and found[0].number > 1 else None,
+        head=session.turns_active,
+    )
+
+
+def one(session: ChatSession, turn_id: int) -> TurnShown | None:
+    """One turn of the active path."""
+    return next(iter(_shown(session, _rows(session).filter(pk=turn_id))), None)
+
+
+def _rows(session: ChatSession):
+    return Turn.objects.filter(session_id=session.pk, active=True).only(
+        "id", "number", "prompt", "reply", "reply_html", "html_version", "status", "error", "stop_reason", "closed_at"
+    )
+
+
+def _shown(session: ChatSession, rows: Iterable[Turn]) -> list[TurnShown]:
+    found = list(rows)
+    if not found:
+        return []
+    said = notices.of_session(session, found[0].number, found[-1].number)
+    return [
+        TurnShown(
+            id=turn.pk,
+            number=turn.number,
+            prompt=turn.prompt,
+            reply=turn.reply,
+            html=_html(turn),
+            status=turn.status,
+            live=turn.is_live,
+            past=turn.number < session.window_from,
+            ending=ending(turn),
+            closed_at=turn.closed_at,
+            notices=said.get(turn.number, []),
+        )
+        for turn in found
+    ]
+
+
+def _html(turn: Turn) -> str:
+    if turn.is_live or not turn.reply:
+        return ""
+    if turn.reply_html and turn.html_version == rendering.RENDERER_VERSION:
+        return turn.reply_html
+    return rendering.render(turn.reply).html
+
+
+def ending(turn: Turn) -> Ending | None:
+    """What to say under a turn; None for one that is complete or still runs."""
+    kept = _("The text above is kept.") if turn.reply else ""
+    if turn.status == Turn.Status.STOPPED:
+        return Ending(title=_("Stopped."), text=kept or _("Nothing had been written yet."))
+    if turn.status == Turn.Status.TRUNCATED:
+        return Ending(title=_("Cut off."), text=_("The reply reached the longest length that is allowed."))
+    if turn.status == Turn.Status.REFUSED:
+        text = _("The model declined to answer this. Later messages are sent without it.")
+        return Ending(title=_("Declined."), text=text)
+    if turn.status == Turn.Status.FAILED:
+        title = _("Interrupted.") if turn.reply else _("No reply.")
+        text = " ".join(part for part in (_failure(turn.error), kept or _("Your message is kept.")) if part)
+        return Ending(title=title, text=text, bad=True, retry=True)
+    return None
+
+
+def _failure(code: str) -> str:
+    """A plain sentence for an error code; the raw text of an error never reaches a page."""
+    return {
+        "rate_limited": _("The model’s service is taking no more messages for the moment."),
+        "overloaded": _("The model’s service is overloaded."),
+        "unavailable": _("The connection to the model broke."),
+        "refused": _("The model’s service refused our account; the operators have been told."),
+        "misconfigured": _("The model’s service did not accept the request; this is our mistake."),
+        "too_large": _("This message is larger than the model can take."),
+        "context_overflow": _("This message is larger than the model can take."),
+        "unknown_window": _("The model’s service could not say how much it can take."),
+        "owner_lost": _("The server stopped while it was writing."),
+    }.get(code, _("Something went wrong on our side."))

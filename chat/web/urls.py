@@ -1,0 +1,22 @@
+"""The addresses of the chat's pages and of the parts that htmx fetches."""
+
+from django.urls import path
+
+from chat.web import views
+
+app_name = "chat"
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("new/", views.new, name="new"),
+    path("c/", views.rows, name="rows"),
+    path("c/<uuid:session_id>/", views.conversation, name="conversation"),
+    path("c/<uuid:session_id>/earlier/", views.earlier, name="earlier"),
+    path("c/<uuid:session_id>/turns/", views.send, name="turns"),
+    path("c/<uuid:session_id>/turns/around/", views.around, name="around"),
+    path("c/<uuid:session_id>/turns/<int:turn_id>/", views.turn, name="turn"),
+    path("c/<uuid:session_id>/turns/<int:turn_id>/stop/", views.stop, name="stop"),
+    path("c/<uuid:session_id>/rename/", views.rename, name="rename"),
+    path("c/<uuid:session_id>/options/", views.options, name="options"),
+    path("c/<uuid:session_id>/delete/", views.delete, name="delete"),
+]

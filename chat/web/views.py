@@ -1,0 +1,290 @@
+"""The pages of the chat. Every view starts from the owner; a GET writes nothing."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST, require_safe
+from django_htmx.http import trigger_client_event
+
+from chat.flow.opening import Rejected
+from chat.models import ChatSession
+from chat.stream.protocol import TEXT_BYTES
+from chat.web import gauge, listing, notices, sending, transcript
+from chat.web.forms import MessageForm, OptionsForm, TitleForm
+from chat.web.pages import number, own, page
+
+BUILD = "1"
+
+STATUS = {
+    "not_found": 404,
+    "busy": 409,
+    "client_id_reuse": 409,
+    "quota": 429,
+    "too_large": 413,
+    "storage": 503,
+    "unavailable": 503,
+}
+
+
+@require_safe
+@page
+def home(request: HttpRequest) -> HttpResponse:
+    """The newest conversation, or a welcome."""
+    newest = ChatSession.objects.owned_by(request.user).listed().filter(turns_total__gt=0).values_list("pk", flat=True)
+    if first := newest.first():
+        return redirect("chat:conversation", first)
+    return render(request, "chat/page.html", _shell(request) | {"title": _("Welcome"), "first": True})
+
+
+@require_safe
+@page
+def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """A conversation with its newest turns, or, without script, those before a number."""
+    session = own(request, session_id)
+    shown = transcript.page(session, before=number(request.GET.get("before")))
+    return render(
+        request,
+        "chat/page.html",
+        _shell(request, session)
+        | {
+            "title": listing.title(session),
+            "session": session,
+            "transcript": shown,
+            "first": not session.turns_total,
+            "live": any(turn.live for turn in shown.turns),
+            "blank": transcript.BLANK,
+            "gauge": gauge.of_session(session),
+            "strategies": _strategies(),
+        },
+    )
+
+
+@require_safe
+@page
+def rows(request: HttpRequest) -> HttpResponse:
+    """The next page of the list of conversations."""
+    shown = listing.page(request.user, after=listing.Place.read(request.GET))
+    return render(request, "chat/_rows.html", {"listing": shown})
+
+
+@require_safe
+@page
+def earlier(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """A page of older turns, to be put above the ones that are there."""
+    session = own(request, session_id)
+    shown = transcript.page(session, before=number(request.GET.get("before")))
+    return render(request, "chat/_turns.html", {"session_id": session.pk, "transcript": shown})
+
+
+@require_GET
+@page
+def turn(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResponse:
+    """One turn as it is stored; out of band the notices after it, the gauge and its row of the list."""
+    session = own(request, session_id)
+    shown = transcript.one(session, turn_id)
+    if shown is None:
+        raise Http404
+    context = {"session_id": session.pk, "turn": shown, "fresh": True} | _around(request, session)
+    return _tell(render(request, "chat/_settled.html", context), session)
+
+
+@require_GET
+@page
+def around(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """What stands around the turns: notices, gauge, the row of the list; all of it out of band."""
+    session = own(request, session_id)
+    return _tell(render(request, "chat/_around.html", _around(request, session)), session)
+
+
+@require_POST
+@login_required
+async def new(request: HttpRequest) -> HttpResponse:
+    """New chat. With a text: its first message, too."""
+    user = await request.auser()
+    form = MessageForm(request.POST)
+    text = request.POST.get("text", "")
+    session_id = await sending.new_session(user)
+    address = reverse("chat:conversation", args=[session_id])
+    if text.strip():
+        answer = await _send(user, session_id, form)
+        if isinstance(answer, Rejected):
+            return _refusal(request, answer, session_id)
+    if _wants_json(request):
+        return JsonResponse({"url": address})
+    return redirect(address)
+
+
+@require_POST
+@login_required
+async def send(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """A message; answers like the socket (JSON), or goes back to the page when it is a plain form."""
+    user = await request.auser()
+    answer = await _send(user, session_id, MessageForm(request.POST))
+    if isinstance(answer, Rejected):
+        return _refusal(request, answer, session_id)
+    if _wants_json(request):
+        return JsonResponse(
+            {
+                "client_id": request.POST.get("client_id", ""),
+                "turn": answer.turn_id,
+                "number": answer.number,
+                "duplicate": answer.duplicate,
+            }
+        )
+    return redirect("chat:conversation", session_id)
+
+
+@require_POST
+@login_required
+async def stop(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResponse:
+    """Stop a reply, where no socket is open."""
+    user = await request.auser()
+    if await sending.stop(user.pk, session_id, turn_id) == "not_found":
+        raise Http404
+    return HttpResponse(status=204)
+
+
+@require_POST
+@page
+def rename(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Another title. A refused one changes nothing."""
+    session = own(request, session_id)
+    form = TitleForm(request.POST, instance=session)
+    if form.is_valid():
+        ChatSession.objects.filter(pk=session.pk).update(title=form.cleaned_data["title"])
+    return redirect("chat:conversation", session.pk)
+
+
+@require_POST
+@page
+def options(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """What happens when the conversation grows long. A refused value changes nothing."""
+    session = own(request, session_id)
+    form = OptionsForm(request.POST, instance=session)
+    if form.is_valid():
+        ChatSession.objects.filter(pk=session.pk).update(**form.cleaned_data)
+    return redirect("chat:conversation", session.pk)
+
+
+@require_POST
+@login_required
+async def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Delete a conversation: a running reply is stopped, other tabs are told."""
+    user = await request.auser()
+    if not await sending.delete(user, session_id):
+        raise Http404
+    return redirect("chat:home")
+
+
+async def _send(user: Any, session_id: UUID, form: MessageForm) -> Any:
+    if not form.is_valid():
+        return Rejected("bad_field")
+    return await sending.send(user.pk, session_id, **form.message(uuid4()))
+
+
+def _refusal(request: HttpRequest, answer: Rejected, session_id: UUID) -> HttpResponse:
+    if answer.code == "not_found":
+        raise Http404
+    if _wants_json(request):
+        body = {"code": answer.code, "retry_after_ms": answer.retry_after_ms}
+        return JsonResponse(body, status=STATUS.get(answer.code, 400))
+    return redirect("chat:conversation", session_id)
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
+def _shell(request: HttpRequest, session: ChatSession | None = None) -> dict[str, Any]:
+    """What every page shows around its middle."""
+    user = request.user
+    name = user.get_full_name() or user.get_username()
+    return {
+        "session_id": session.pk if session else None,
+        "current": session.pk if session else None,
+        "listing": listing.page(user, current=session.pk if session else None),
+        "initials": listing.initials(name.split()),
+        "greeting": _("Hello, %(name)s") % {"name": user.first_name or user.get_username()},
+        "standin": settings.CHAT_STANDIN,
+        "model_name": _model_name(session),
+        "limits": {"socket": TEXT_BYTES, "message": settings.CHAT_MAX_MESSAGE_CHARS},
+        "starts": _starts(),
+        "build": BUILD,
+    }
+
+
+def _model_name(session: ChatSession | None) -> str:
+    if settings.CHAT_STANDIN:
+        return _("Offline stand-in")
+    return notices.model_name(session.model if session else settings.CHAT_MODEL)
+
+
+def _around(request: HttpRequest, session: ChatSession) -> dict[str, Any]:
+    """The out-of-band parts, for the turns that a page most likely shows."""
+    first = max(1, session.turns_active - 2 * transcript.PAGE)
+    said = notices.of_session(session, first, session.turns_active)
+    places = [(place, said.get(place, [])) for place in notices.changed_places(session, first, session.turns_active)]
+    return {
+        "oob": True,
+        "places": places,
+        "gauge": gauge.of_session(session),
+        "row": listing.one(request.user, session.pk),
+        "current": session.pk,
+        "title": listing.title(session),
+    }
+
+
+def _tell(response: HttpResponse, session: ChatSession) -> HttpResponse:
+    """Tell the page from which turn on the model sees word for word."""
+    return trigger_client_event(response, "seen-from", {"value": session.window_from})
+
+
+def _strategies() -> list[dict[str, str]]:
+    summary, sliding = OptionsForm.STRATEGIES
+    return [
+        {
+            "value": summary.value,
+            "label": summary.label,
+            "text": _("A summary with every exact value takes their place; you can read it."),
+        },
+        {
+            "value": sliding.value,
+            "label": sliding.label,
+            "text": _("The model sees the newest messages only; a line says from where."),
+        },
+    ]
+
+
+def _starts() -> list[dict[str, str]]:
+    return [
+        {
+            "icon": "remember",
+            "label": _("Keep something in mind"),
+            "hint": _("an order, a name"),
+            "text": _("My order number is A-7731. Please keep it in mind."),
+        },
+        {
+            "icon": "idea",
+            "label": _("Explain the context"),
+            "hint": _("in plain words"),
+            "text": _("What happens to the beginning of a long conversation?"),
+        },
+        {
+            "icon": "table",
+            "label": _("Make a table"),
+            "hint": _("from a few lines"),
+            "text": _("Make a table of three coffee machines with price and weight."),
+        },
+        {
+            "icon": "code",
+            "label": _("Write some code"),
+            "hint": _("with comments"),
+            "text": _("Write a Python function that splits a bill between friends."),
+        },
+    ]

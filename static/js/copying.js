@@ -1,0 +1,42 @@
+// Copy: a reply as it was written (markdown), or one block of code.
+
+const SHOWN_MS = 1500;
+
+const write = async (text) => {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  // Plain http on another machine's name has no clipboard.
+  const box = document.createElement("textarea");
+  box.value = text;
+  document.body.append(box);
+  box.select();
+  document.execCommand("copy");
+  box.remove();
+};
+
+const source = (button) =>
+  button.dataset.copy === "code"
+    ? button.closest("figure").querySelector("pre").textContent
+    : button.closest(".turn").querySelector("template.source").content.textContent;
+
+// Code blocks get their button once they are settled.
+export const decorate = (root) => {
+  const template = document.getElementById("copy-template");
+  for (const caption of root.querySelectorAll?.(".reply:not([aria-busy]) .code > figcaption") ?? []) {
+    if (!caption.closest(".blocks") && !caption.querySelector("button")) caption.append(template.content.cloneNode(true));
+  }
+};
+
+export const copying = (said) => {
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("[data-copy]");
+    if (!button) return;
+    await write(source(button));
+    const use = button.querySelector("use");
+    use.setAttribute("href", "#i-done");
+    said.textContent = said.dataset.copied;
+    setTimeout(() => {
+      use.setAttribute("href", "#i-copy");
+      said.textContent = "";
+    }, SHOWN_MS);
+  });
+};

@@ -1,0 +1,40 @@
+// Where a floating panel stands: by the button that opened it. On a phone the sheet makes a bottom sheet of it.
+
+const GAP = 8;
+
+const place = (panel) => {
+  const button = document.querySelector(`[popovertarget="${panel.id}"]`);
+  if (!button || !panel.dataset.place) return;
+  const frame = (button.closest(".composer") ?? button).getBoundingClientRect();
+  panel.style.setProperty("--pop-end", `${Math.max(GAP, innerWidth - frame.right)}px`);
+  if (panel.dataset.place === "above") panel.style.setProperty("--pop-bottom", `${innerHeight - frame.top + GAP}px`);
+  else panel.style.setProperty("--pop-top", `${frame.bottom + GAP}px`);
+};
+
+export const popovers = () => {
+  // `toggle` does not bubble, but it is captured.
+  document.addEventListener(
+    "beforetoggle",
+    (event) => event.newState === "open" && event.target.matches(".pop") && place(event.target),
+    true,
+  );
+  document.addEventListener(
+    "toggle",
+    (event) => {
+      if (!event.target.matches?.("[popover]")) return;
+      for (const button of document.querySelectorAll(`[popovertarget="${event.target.id}"]`)) {
+        button.setAttribute("aria-expanded", String(event.newState === "open"));
+      }
+    },
+    true,
+  );
+  addEventListener("resize", () => document.querySelectorAll(".pop:popover-open").forEach(place));
+  // The gauge is replaced after each reply: who was reading it goes on reading.
+  let open = false;
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    if (event.detail.target.id === "gauge") open = Boolean(document.querySelector("#context:popover-open"));
+  });
+  document.addEventListener("htmx:oobAfterSwap", (event) => {
+    if (event.detail.target.id === "gauge" && open) document.getElementById("context")?.showPopover();
+  });
+};

@@ -1,0 +1,110 @@
+// The turns on the page: new ones from a template, live ones as they are written, settled ones fetched as they are stored.
+
+import { Live } from "./live.js";
+
+export class Transcript {
+  #live = null;
+
+  constructor(main, scroll) {
+    this.main = main;
+    this.scroll = scroll;
+    this.root = document.getElementById("transcript");
+    this.template = document.getElementById("turn-template");
+    this.base = main.dataset.turns;
+  }
+
+  get head() {
+    return Number(this.root.querySelector(".turn:last-of-type")?.dataset.number ?? this.main.dataset.head ?? 0);
+  }
+
+  get live() {
+    return this.#live;
+  }
+
+  // The turn that runs as far as this page knows, also one that came with the page.
+  get running() {
+    return this.root.querySelector('.turn[aria-busy="true"]');
+  }
+
+  article(turn) {
+    return document.getElementById(`turn-${turn}`);
+  }
+
+  // A turn that was just accepted here, or seen starting elsewhere (then its prompt is fetched).
+  begin(turn, number, prompt) {
+    const known = this.article(turn);
+    if (known) return known;
+    const copy = this.template.content.cloneNode(true);
+    const article = copy.querySelector(".turn");
+    const label = article.getAttribute("aria-label").replace("0", number);
+    article.id = `turn-${turn}`;
+    article.setAttribute("aria-label", label);
+    article.setAttribute("aria-busy", "true");
+    Object.assign(article.dataset, { turn, number, status: "queued" });
+    copy.querySelector(".after").id = `after-${number}`;
+    const user = article.querySelector(".user");
+    if (prompt === undefined) this.#fetchPrompt(turn, user);
+    else user.textContent = prompt;
+    // A turn that is tried again takes the place of the old one; what followed it is on another branch now.
+    for (const old of this.root.querySelectorAll(".turn")) {
+      if (Number(old.dataset.number) < number) continue;
+      document.getElementById(`after-${old.dataset.number}`)?.remove();
+      old.remove();
+    }
+    this.root.append(copy);
+    this.main.classList.remove("first");
+    document.getElementById("title").classList.remove("vh");
+    return article;
+  }
+
+  snapshot(frame) {
+    const article = this.begin(frame.turn, frame.number);
+    if (!article.querySelector(".tail")) return;
+    this.#live = new Live(article, frame.turn, frame.epoch);
+    this.#live.snapshot(frame);
+    if (!frame.text) this.#live.say(this.main.dataset.sayWaiting);
+  }
+
+  // False when a frame is missing: the page must say hello again.
+  delta(frame) {
+    return this.#live?.turn === frame.turn && this.#live.delta(frame);
+  }
+
+  block(frame) {
+    if (this.#live?.turn === frame.turn) this.#live.block(frame);
+  }
+
+  status(turn, text) {
+    const phase = this.article(turn)?.querySelector(".phase");
+    if (phase) phase.textContent = text;
+  }
+
+  // The stored turn takes the place of the live one; its notices and the gauge come with it.
+  async settle(turn) {
+    if (this.#live?.turn === turn) this.#live = null;
+    const article = this.article(turn);
+    if (!article) return;
+    await htmx.ajax("GET", `${this.base}${turn}/`, { target: article, swap: "outerHTML" });
+  }
+
+  // What is said around the turns may have changed without any new turn: a compaction in the background.
+  refresh() {
+    return htmx.ajax("GET", `${this.base}around/`, { target: this.root, swap: "none" });
+  }
+
+  // Turns below `from` are not seen word for word any more.
+  fade(from) {
+    for (const turn of this.root.querySelectorAll(".turn")) {
+      turn.classList.toggle("past", Number(turn.dataset.number) < from);
+    }
+  }
+
+  async #fetchPrompt(turn, user) {
+    user.hidden = true;
+    const answer = await fetch(`${this.base}${turn}/`, { headers: { "HX-Request": "true" } });
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    user.textContent = page.querySelector(".user")?.textContent ?? "";
+    user.hidden = false;
+  }
+}
