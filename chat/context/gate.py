@@ -47,6 +47,9 @@ _ECHO = re.compile(
 _FRAME = re.compile(
     r"^</?(?:transcript|turn|user|assistant|tool_use|tool_result)(?: [a-z]{1,12}=\"[^\"\n]{0,300}\")?>$", re.MULTILINE
 )
+_LIST = re.compile(rf"^{EXACT_HEADING}\n((?:(?!## ).*(?:\n|\Z))*?)(?=^## |\Z)", re.MULTILINE)
+_QUOTING = re.compile(r"^- (.{1,2200}?): \"(.{1,2200})\"$", re.MULTILINE)
+_OUTSIDE = re.compile(r"^([0-9,]{1,12}) more exact values? (?:is|are) kept outside this summary$", re.MULTILINE)
 _CODE_SPAN = re.compile(r"```[^`]{0,4000}```|`[^`\n]{1,200}`")
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
@@ -83,9 +86,9 @@ def check_summary(
 ) -> Verdict:
     """Judge `text` as the summary of `source`, and complete its list of exact values.
 
-    `source` are the words of the turns that it stands for, `source_tokens` their size. `facts` are those that the
-    model will see beside the summary: a fact that will not be rendered must not be passed. `limit_tokens` caps the
-    summary without its list of exact values, `exact_tokens` that list.
+    `source` are the words of the turns that it stands for (for a merge, of the summaries), `source_tokens` their
+    size. `facts` are those that the model will see beside the summary: a fact that will not be rendered must not be
+    passed. `limit_tokens` caps the summary without its list of exact values, `exact_tokens` that list.
     """
     text = text.strip()
     parts = _sections(text)
@@ -101,8 +104,9 @@ def check_summary(
     absent = [value for value in values if not haystack.holds(value.value)]
     room = exact_tokens - sum(counter.count(line) for line in kept)
     lines, left_out = list_values(values=absent, counter=counter, tokens=room)
+    outside = len(left_out) + sum(int(number.replace(",", "") or 0) for number in _OUTSIDE.findall(source))
     beyond = frozenset(left_out)
-    full = _rebuilt(parts, [*kept, *lines, *([more_values(len(left_out))] if left_out else [])])
+    full = _rebuilt(parts, [*kept, *lines, *([more_values(outside)] if outside else [])])
     return Verdict(
         ok=True,
         codes=(),
@@ -115,8 +119,18 @@ def check_summary(
 
 
 def plain_source(source: str) -> str:
-    """`source` without the delimiters of our own transcript, whose turn numbers are nobody's exact values."""
-    return _FRAME.sub("", source)
+    """The words of `source` alone: without the delimiters of our transcript, whose turn numbers are nobody's values.
+
+    Where the source is made of summaries (a merge), each line of their lists gives back the clause that it quotes.
+    """
+    source = _FRAME.sub("", source)
+    return _LIST.sub(lambda section: _QUOTING.sub(_unquoted, _OUTSIDE.sub("", section[1])), source)
+
+
+def _unquoted(line: re.Match[str]) -> str:
+    names, quote = line[1], line[2]
+    # A model may quote words that do not hold the value.
+    return quote if all(name in quote for name in names.split(", ")) else f"{names}: {quote}"
 
 
 def more_values(number: int) -> str:
@@ -249,7 +263,7 @@ def _kept_lines(block: str, counter: Counter, tokens: int) -> list[str]:
     lines, used = [], 0
     for line in block.splitlines():
         cost = counter.count(line)
-        if not line.strip() or line.strip() == NOTHING or used + cost > tokens:
+        if line.strip() in ("", NOTHING) or _OUTSIDE.fullmatch(line.strip()) or used + cost > tokens:
             continue
         lines.append(line.rstrip())
         used += cost

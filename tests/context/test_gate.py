@@ -287,6 +287,34 @@ def test_our_own_transcript_frame_holds_no_values():
     assert judge(summary(), source=transcript, source_tokens=900).values == ()
 
 
+def test_a_merge_takes_over_the_values_of_its_children_and_how_many_they_left_out():
+    children = [
+        judge(summary(exact="- none")).text,
+        judge(summary(exact="- none"), source=LOG, source_tokens=COUNTER.count(LOG), exact_tokens=100),
+    ]
+    outside = len(children[1].left_out)
+    source = f"{children[0]}\n\n{children[1].text}"
+    verdict = judge(summary(exact="- none"), source=source, source_tokens=COUNTER.count(source), exact_tokens=900)
+    assert verdict.ok
+    assert verdict.left_out == ()
+    assert {"A-7731", "Anna Weber", "C-00000"} <= {value.value for value in verdict.missing}
+    assert not [value for value in verdict.values if value.kind == "quoted"]
+    assert f"{outside:,} more exact values are kept outside this summary" in verdict.text
+    assert verdict.text.count("kept outside") == 1
+    assert '"I paid € 1,849.00 on 12 September 2025 and nothing has arrived"' in verdict.text
+
+
+def test_a_merge_keeps_a_value_whose_quote_does_not_hold_it():
+    source = summary(exact='- E-5512: "the number on the label"')
+    verdict = judge(summary(exact="- none"), source=source, source_tokens=900)
+    assert [(value.value, value.quote) for value in verdict.missing] == [("E-5512", "E-5512: the number on the label")]
+
+
+def test_a_model_that_copies_the_line_of_what_was_left_out_does_not_double_it():
+    text = judge(summary(exact="9 more exact values are kept outside this summary")).text
+    assert "kept outside" not in text
+
+
 def test_a_failed_text_is_returned_as_it_came_with_the_values_of_its_source():
     verdict = judge("no summary at all, just a remark")
     assert (verdict.ok, verdict.text) == (False, "no summary at all, just a remark")
