@@ -4,20 +4,23 @@ Every figure is rounded to the same unit so that what is shown adds up to what i
 tenth reads like a bug.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Sum
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from chat.context import budget as budgets
 from chat.context import gauge as gauges
+from chat.context.budget import Budget
 from chat.context.values import Line
 from chat.flow import engine
-from chat.models import ChatSession, Manifest, Turn
+from chat.models import ChatSession, Manifest, Summary, Turn
+from chat.store import coverage
 
 BAR = 1000
 """Units of the drawn bar's width."""
@@ -55,27 +58,54 @@ def of_session(session: ChatSession) -> dict[str, Any] | None:
     if manifest is None:
         return None
     lines = [Line(*line) for line in manifest.budget]
-    system = next((line.used for line in lines if line.component == "system"), 0)
-    try:
-        budget = budgets.split(
-            manifest.window,
-            preset=budgets.parse(settings.CHAT_BUDGET),
-            response=settings.CHAT_RESPONSE_TOKENS,
-            system_tokens=system,
-        )
-    except budgets.BudgetError:  # the settings changed since: no figures rather than wrong ones
+    budget = _budget(manifest.window, lines)
+    if budget is None:
         return None
+    number, measured, estimated, reply = (
+        manifest.turn.number,
+        manifest.measured,
+        manifest.estimated,
+        manifest.turn.reply_tokens,
+    )
+    # A compaction since that request: what the next one will hold is known by counting the rows.
+    if session.window_from != manifest.window_from:
+        lines = _next_lines(session, lines, number)
+        measured, estimated, reply = None, sum(line.used for line in lines), 0
     found = gauges.gauge(
         lines,
         budget=budget,
         policy=engine.policy(session.window_messages, chunk_tokens=0),
-        measured=manifest.measured,
-        estimated=manifest.estimated,
-        reply_tokens=manifest.turn.reply_tokens,
-        verbatim=manifest.turn.number - manifest.window_from + 1,
+        measured=measured,
+        estimated=estimated,
+        reply_tokens=reply,
+        verbatim=number - session.window_from + 1,
         compacts=session.strategy == ChatSession.Strategy.SUMMARY and session.mode == ChatSession.Mode.AUTO,
     )
-    return present(found, number=manifest.turn.number, details=_details(manifest), counted=manifest.measured)
+    return present(found, number=number, details=_details(session, number), counted=measured)
+
+
+def _budget(window: int, lines: Sequence[Line]) -> Budget | None:
+    """The split that the request was made with; None when the settings have changed so that it can't be."""
+    system = next((line.used for line in lines if line.component == "system"), 0)
+    try:
+        return budgets.split(
+            window,
+            preset=budgets.parse(settings.CHAT_BUDGET),
+            response=settings.CHAT_RESPONSE_TOKENS,
+            system_tokens=system,
+        )
+    except budgets.BudgetError:
+        return None
+
+
+def _next_lines(session: ChatSession, lines: Sequence[Line], number: int) -> list[Line]:
+    summaries = Summary.objects.filter(session_id=session.pk, state=Summary.State.ACTIVE, until__active=True)
+    now = {
+        "history": coverage.range_tokens(session.pk, session.window_from, number),
+        "summaries": summaries.aggregate(total=Sum("tokens"))["total"] or 0,
+        "current": 0,
+    }
+    return [replace(line, used=now.get(line.component, line.used)) for line in lines]
 
 
 def present(
@@ -191,15 +221,12 @@ def _label(name: str) -> str:
     }.get(name, name)
 
 
-def _details(manifest: Manifest) -> dict[str, str]:
-    """What each component holds, from the ranges of the manifest."""
-    last = manifest.turn.number
-    summarised = [run for run in manifest.ranges if run[2] == "summarised"]
-    verbatim = [run for run in manifest.ranges if run[2] in ("verbatim", "clamped")]
+def _details(session: ChatSession, last: int) -> dict[str, str]:
+    """What each component holds."""
+    first = min(session.window_from, last)
     out = {"system": _("instructions, static"), "facts": _("exact values")}
-    if summarised:
-        out["summaries"] = _("for turns %(first)s–%(last)s") % {"first": summarised[0][0], "last": summarised[-1][1]}
-    first = verbatim[0][0] if verbatim else last
+    if first > 1:
+        out["summaries"] = _("for turns %(first)s–%(last)s") % {"first": 1, "last": first - 1}
     out["history"] = (
         _("turn %(last)s, word for word") % {"last": last}
         if first == last
@@ -233,7 +260,7 @@ def _left(gauge: gauges.Gauge, *, short: bool = False) -> str:
 
 def _note(gauge: gauges.Gauge, number: int, counted: int | None) -> str:
     if counted is None:
-        return _("“~” is an estimate: the API has not counted this request.")
+        return _("“~” is an estimate: no request of this shape has been counted by the API yet.")
     return _("The API counted %(tokens)s tokens for turn %(number)s; its reply is added.") % {
         "tokens": number_format(counted, force_grouping=True),
         "number": number,
