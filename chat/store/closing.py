@@ -131,7 +131,7 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
         if excluded and not turn.excluded_by:
             values["marked"] = F("marked") + (0 if turn.pinned_since is not None else 1)
         if not session.title:
-            values["title"] = _title(prompt)
+            values["title"] = title_of(prompt)
         ChatSession.objects.filter(pk=session.pk).update(**values)
         if not excluded:
             found = (
@@ -215,7 +215,7 @@ def _notices(session: ChatSession, turn: Turn, sent: Sent) -> list[tuple[str, in
     return told
 
 
-def _title(prompt: str) -> str:
+def title_of(prompt: str) -> str:
     """The first words of the first message, at a word's end."""
     text = " ".join(prompt[:400].split())
     if len(text) <= 60:

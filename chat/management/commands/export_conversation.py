@@ -1,0 +1,33 @@
+"""Give a conversation out, to be read by people or by import_conversations."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+
+from chat.models import ChatSession
+from chat.store.portable import archive, markdown
+
+
+class Command(BaseCommand):
+    """Writes to standard output, with summaries, notices, facts and usage."""
+
+    help = "Export one conversation as JSON (all branches) or Markdown (what is shown)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Which conversation, in which form."""
+        parser.add_argument("id", type=UUID)
+        parser.add_argument("--format", choices=("json", "markdown"), default="json")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Write the export."""
+        found = ChatSession.objects.filter(pk=options["id"], deleted_at__isnull=True)
+        session = found.select_related("instructions").first()
+        if session is None:
+            raise CommandError(f"There is no conversation {options['id']}.")
+        if options["format"] == "markdown":
+            self.stdout.write(markdown.render(session), ending="")
+        else:
+            self.stdout.write(json.dumps(archive.dump(session), ensure_ascii=False, indent=1))

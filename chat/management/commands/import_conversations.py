@@ -1,0 +1,69 @@
+"""Take conversations in from a file that another product, or this one, gave out."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
+
+from chat.models import ChatSession
+from chat.store.portable import reading, storing
+from chat.store.portable.values import Broken, Conversation, Unreadable
+
+
+class Command(BaseCommand):
+    """Each conversation is kept whole or not at all; one that is broken does not stop the others.
+
+    A conversation that this user imported before is left alone, unless --again asks for a copy. The exit code is 1
+    when anything could not be imported.
+    """
+
+    help = "Import conversations (formats: chatgpt, claude, locomo, ours) for a user."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """The file, whose it becomes, and how it goes on."""
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--user", required=True, help="name of the owner")
+        parser.add_argument("--format", choices=list(reading.FORMATS), default="", help="else found out")
+        parser.add_argument("--model", default="", help="model that the conversations go on with")
+        parser.add_argument("--strategy", choices=ChatSession.Strategy.values, default="")
+        parser.add_argument("--again", action="store_true", help="import a second copy of what is there already")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Import the file's conversations in order and say what became of each."""
+        owner = get_user_model().objects.filter(username=options["user"]).first()
+        if owner is None:
+            raise CommandError(f"There is no user named {options['user']}.")
+        values = {name: options[name] for name in ("model", "strategy") if options[name]}
+        counts = {"imported": 0, "there already": 0, "empty": 0, "failed": 0}
+        try:
+            for read in reading.read(options["file"], name=options["format"]):
+                counts[self._take(owner, read, values, again=options["again"])] += 1
+        except Unreadable as error:
+            self.stderr.write(f"failed    {error}")
+            counts["failed"] += 1
+        self.stdout.write(", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing found")
+        if counts["failed"]:
+            raise CommandError("Not everything could be imported.")
+
+    def _take(self, owner: Any, read: Conversation | Broken, values: dict[str, str], *, again: bool) -> str:
+        if isinstance(read, Broken):
+            self.stderr.write(f"failed    {read}")
+            return "failed"
+        if not read.turns:
+            self.stdout.write(f"empty     {read.place}")
+            return "empty"
+        before = None if again else storing.stored(owner, read)
+        if before:
+            self.stdout.write(f"there     {before.pk}  {before.title}")
+            return "there already"
+        try:
+            session = storing.store(owner, read, **values)
+        except Broken as error:
+            self.stderr.write(f"failed    {error}")
+            return "failed"
+        siblings = session.turns_total - session.turns_active
+        beside = f" and {siblings:,} beside them" if siblings else ""
+        self.stdout.write(f"imported  {session.pk}  {session.turns_active:,} turns{beside}  {session.title}")
+        return "imported"

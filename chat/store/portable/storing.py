@@ -1,0 +1,150 @@
+"""Keeping a conversation that was read from a file: whole or not at all, in bulk, and once unless asked twice.
+
+An imported turn is closed as if it had been answered here, with a stop reason that says where it is from, no usage,
+and token counts that are estimates.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import DataError, IntegrityError, transaction
+from django.utils import timezone
+
+from chat.context import exact
+from chat.context.tokens import Counter, Ratios
+from chat.models import Calibration, ChatSession, Fact, Turn
+from chat.store import closing, coverage, facts, sessions
+from chat.store.portable import inserting, restoring
+from chat.store.portable.archive import USAGE
+from chat.store.portable.values import Broken, Conversation
+
+STOP_REASON = "imported"
+TITLE_CHARACTERS = 200
+
+
+def counter_of(model: str) -> Counter:
+    """The counter of a model, with what was learnt of it."""
+    row = Calibration.objects.filter(pk=model).first()
+    return Counter(Ratios.from_dict(row.ratios)) if row else Counter()
+
+
+def stored(owner, conversation: Conversation) -> ChatSession | None:
+    """The session that this very conversation was imported into before, and that is still there."""
+    if not conversation.turns:
+        return None
+    same = Turn.objects.filter(
+        number=1,
+        client_id=inserting.client_id(conversation.digest(), 0),
+        session__owner=owner,
+        session__deleted_at=None,
+    )
+    turn = same.select_related("session").first()
+    return turn.session if turn else None
+
+
+def store(owner, conversation: Conversation, **values: Any) -> ChatSession:
+    """Keep a conversation as a session of `owner`; `values` (model, strategy) replace the defaults or the archive's.
+
+    Raises Broken, and then nothing of it was kept.
+    """
+    try:
+        with transaction.atomic():
+            if conversation.archive is not None:
+                return restoring.restore(owner, conversation, values)
+            return _keep(owner, conversation, values)
+    except (IntegrityError, DataError):
+        # The database's own words quote the row.
+        raise Broken(f"{conversation.place}: its parts do not fit together.") from None
+
+
+def _keep(owner, conversation: Conversation, values: dict[str, Any]) -> ChatSession:
+    now = timezone.now()
+    session = sessions.create(
+        owner,
+        title=conversation.title[:TITLE_CHARACTERS] or closing.title_of(conversation.path[0].prompt),
+        created_at=conversation.created_at or now,
+        **values,
+    )
+    count = counter_of(session.model).count
+    turns: list[Turn] = []
+    for exchange in conversation.turns:
+        parent = turns[exchange.parent] if exchange.parent is not None else None
+        at = exchange.at or conversation.created_at or now
+        prompt_tokens, reply_tokens = count(exchange.prompt), count(exchange.reply) if exchange.reply else 0
+        answered = bool(exchange.reply)
+        turns.append(
+            Turn(
+                session=session,
+                number=parent.number + 1 if parent else 1,
+                active=exchange.active,
+                prompt=exchange.prompt,
+                reply=exchange.reply,
+                status=Turn.Status.COMPLETE if answered else Turn.Status.STOPPED,
+                stop_reason=STOP_REASON,
+                usage=dict.fromkeys(USAGE, 0),
+                prompt_tokens=prompt_tokens,
+                reply_tokens=reply_tokens,
+                tokens_upto=(parent.tokens_upto if parent else 0) + prompt_tokens + reply_tokens,
+                digest=coverage.turn_digest(exchange.prompt, exchange.reply, []),
+                created_at=at,
+                closed_at=at,
+            )
+        )
+    parents = [exchange.parent for exchange in conversation.turns]
+    inserting.insert(turns, parents, inserting.leaves(turns, parents), conversation.digest())
+    _keep_facts(turns, parents)
+    head = max((turn for turn in turns if turn.active), key=lambda turn: turn.number)
+    inserting.total(session, turns, head, seen=head.number, updated_at=conversation.updated_at or head.closed_at)
+    return session
+
+
+def _keep_facts(turns: Sequence[Turn], parents: Sequence[int | None]) -> None:
+    """The exact values of every turn, as closing it would have kept them: each once on its own path."""
+    told: dict[tuple[str, str], int] = {}  # on the active path: the turn that says it first
+    own: dict[int, set[tuple[str, str]]] = {}  # beside it: by turn
+    rows: list[Fact] = []
+    for index in sorted(range(len(turns)), key=lambda index: not turns[index].active):
+        turn = turns[index]
+        known = set() if turn.active else _above(index, turns, parents, told, own)
+        for one in _values(turn):
+            key = one.kind, one.value
+            if key in known or (turn.active and key in told):
+                continue
+            if turn.active:
+                told[key] = turn.number
+            known.add(key)
+            rows.append(
+                Fact(
+                    session_id=turn.session_id,
+                    kind=one.kind,
+                    value=one.value,
+                    quote=one.quote,
+                    turn=turn,
+                    made_by=Fact.MadeBy.CODE,
+                )
+            )
+        if not turn.active:
+            own[index] = known
+    Fact.objects.bulk_create(rows, batch_size=inserting.BATCH)
+
+
+def _above(
+    index: int,
+    turns: Sequence[Turn],
+    parents: Sequence[int | None],
+    told: dict[tuple[str, str], int],
+    own: dict[int, set[tuple[str, str]]],
+) -> set[tuple[str, str]]:
+    """What the ancestors of a turn beside the active path say."""
+    parent = parents[index]
+    if parent is None:
+        return set()
+    if not turns[parent].active:
+        return set(own[parent])
+    return {key for key, number in told.items() if number <= turns[parent].number}
+
+
+def _values(turn: Turn) -> Iterable[exact.Exact]:
+    most, reach = closing.MOST_VALUES, closing.SEARCHED_CHARACTERS
+    found = (*exact.find(turn.prompt[:reach], limit=most), *exact.find(turn.reply[:reach], limit=most))
+    return found[: facts.MOST_A_TURN]
