@@ -3,11 +3,14 @@
 import uuid
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
+from chat.context.tokens import Counter
 from chat.models import ChatSession, Turn
 from chat.store import coverage
+
+PESSIMISTIC = Counter()
 
 
 class SessionBusy(Exception):
@@ -31,16 +34,19 @@ def refuse_live(session_id) -> None:
 
 
 def leave(session: ChatSession, number: int) -> None:
-    """Deactivate the active path from turn `number` on; its turn there remembers the leaf to come back to."""
-    path = Turn.objects.filter(session=session, active=True)
-    path.filter(number=number).update(leaf=session.head_id)
-    path.filter(number__gte=number).update(active=False)
+    """Deactivate the active path from turn `number` on. Each of its turns remembers the leaf to come back to.
+
+    Each, not the first alone: a turn further down may be where a later switch parts from the path.
+    """
+    path = Turn.objects.filter(session=session, active=True, number__gte=number)
+    path.update(active=False, leaf=session.head_id)
 
 
 def settle(session: ChatSession, number: int, head_id: int | None, head_number: int) -> None:
     """Everything that follows from a path that changed from turn `number` on. The session row is locked."""
-    coverage.retile(session.pk, number)
-    start = _window_from(session, number)
+    uncovered = coverage.retile(session.pk, number)
+    # Turns that lost their summary are sent again: else nothing would stand for them until the next compaction.
+    start = _window_from(session, number if uncovered is None else min(number, uncovered))
     ChatSession.objects.filter(pk=session.pk).update(
         head_id=head_id,
         turns_active=head_number,
@@ -50,10 +56,11 @@ def settle(session: ChatSession, number: int, head_id: int | None, head_number: 
         marked=_marked(session.pk),
         updated_at=Now(),
     )
+    coverage.tell(session.pk)
 
 
 def _window_from(session: ChatSession, number: int) -> int:
-    """min(old start, number), moved behind what an active summary that came back covers."""
+    """min(old start, number), moved behind what active summaries cover."""
     start = min(session.window_from, number)
     for first, last in coverage.covered(session.pk):
         if first <= start <= last:
@@ -138,14 +145,35 @@ def _insert(session: ChatSession, parent: Turn | None, *, tokens: int, **values)
 
 def stop_queued(turn_id: int) -> bool:
     """Stop a turn that no runner has taken yet; False when it is not waiting any more. The session is locked."""
-    waiting = Turn.objects.filter(pk=turn_id, status=Turn.Status.QUEUED)
-    turn = waiting.values("prompt", "reply", "session_id", "prompt_tokens").first()
+    return end_alone(Turn.objects.filter(pk=turn_id, status=Turn.Status.QUEUED), Turn.Status.STOPPED)
+
+
+def end_alone(fenced: QuerySet, status: str, error: str = "") -> bool:
+    """End the one turn of `fenced` without a runner's help; False when it is not there any more.
+
+    What an earlier attempt had said stays and is counted by estimate. The session row is locked.
+    """
+    turn = (
+        fenced.annotate(before=F("parent__tokens_upto"))
+        .values("pk", "session_id", "prompt", "reply", "prompt_tokens", "before")
+        .first()
+    )
     if turn is None:
         return False
-    digest = coverage.turn_digest(turn["prompt"], turn["reply"], [])
-    stopped = waiting.update(status=Turn.Status.STOPPED, closed_at=Now(), digest=digest, lease_until=None)
-    if stopped:
+    reply_tokens = PESSIMISTIC.count(turn["reply"])
+    own = turn["prompt_tokens"] + reply_tokens
+    ended = fenced.update(
+        status=status,
+        error=error,
+        owner="",
+        lease_until=None,
+        closed_at=Now(),
+        reply_tokens=reply_tokens,
+        tokens_upto=(turn["before"] or 0) + own,
+        digest=coverage.turn_digest(turn["prompt"], turn["reply"], []),
+    )
+    if ended:
         ChatSession.objects.filter(pk=turn["session_id"]).update(
-            open_tokens=F("open_tokens") + turn["prompt_tokens"], updated_at=Now()
+            open_tokens=F("open_tokens") + own, updated_at=Now()
         )
-    return bool(stopped)
+    return bool(ended)

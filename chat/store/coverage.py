@@ -5,8 +5,11 @@ active and never overlap; the others rest. `retile` finds the active ones after 
 """
 
 import hashlib
+from collections.abc import Collection
+from itertools import chain
+from uuid import UUID
 
-from django.db.models import Max, Q
+from django.db.models import Exists, Max, Min, OuterRef, Q
 from django.db.models.functions import Now
 
 from chat.models import ChatSession, Notice, Summary, Turn
@@ -46,20 +49,24 @@ def covered(session_id, *, undone: bool = False) -> list[tuple[int, int]]:
     return list(rows.order_by("first").values_list("first", "last"))
 
 
-def retile(session_id, start: int = 1) -> None:
+def retile(session_id, start: int = 1) -> int | None:
     """Find the active summaries again, for a path that changed from turn `start` on. The session row is locked.
 
     Active ones that reach `start` rest; then of the valid resting ones, highest tier first, then oldest, each that
-    overlaps no active one becomes active. Notices follow their turns.
+    overlaps no active one becomes active. Returns the first turn that one of those that rest had stood for.
     """
     own = Summary.objects.filter(session_id=session_id)
-    own.filter(state=Summary.State.ACTIVE, last__gte=start).update(state=Summary.State.RESTING)
+    reaching = own.filter(state=Summary.State.ACTIVE, last__gte=start)
+    uncovered = reaching.aggregate(first=Min("first"))["first"]
+    if uncovered is not None:
+        reaching.update(state=Summary.State.RESTING)
     taken = list(own.filter(state=Summary.State.ACTIVE).values_list("first", "last"))
     resting = own.filter(state=Summary.State.RESTING, until__active=True).order_by("-tier", "first", "-version")
     for pk, first, last in list(resting.values_list("pk", "first", "last")):
         if all(last < a or first > b for a, b in taken):
             own.filter(pk=pk).update(state=Summary.State.ACTIVE)
             taken.append((first, last))
+    return uncovered
 
 
 def stale_over(session_id, number: int) -> int:
@@ -71,11 +78,12 @@ def stale_over(session_id, number: int) -> int:
 
 def open_tokens(session_id) -> int:
     """Tokens of finished turns of the active path that no active summary covers. A constant number of queries."""
-    head = (
-        Turn.objects.filter(session_id=session_id, active=True, status__in=Turn.TERMINAL).order_by("-number").first()
-    )
-    total = head.tokens_upto if head else 0
-    return max(0, total - sum(range_tokens(session_id, first, last) for first, last in covered(session_id)))
+    path = Turn.objects.filter(session_id=session_id, active=True)
+    total = path.filter(status__in=Turn.TERMINAL).order_by("-number").values_list("tokens_upto", flat=True).first()
+    ranges = covered(session_id)
+    edges = set(chain.from_iterable((first - 1, last) for first, last in ranges))
+    upto = dict(path.filter(number__in=edges).values_list("number", "tokens_upto")) if edges else {}
+    return max(0, (total or 0) - sum(upto.get(last, 0) - upto.get(first - 1, 0) for first, last in ranges))
 
 
 def end_notices(session_id, kinds: list[str], first: int, last: int) -> int:
@@ -121,6 +129,86 @@ def heal_trims(session: ChatSession, window_from: int) -> None:
         Notice.objects.filter(pk=notice.pk).update(ended_at=Now())
         for first, last in gaps:
             say(session, Notice.Kind.TRIMMED, first, last, turn=notice.turn, model=notice.model)
+
+
+def shortened(session_ids: Collection[UUID] | None = None) -> list[UUID]:
+    """The sessions whose window starts behind their first turn: those that owe notices."""
+    rows = ChatSession.objects.filter(window_from__gt=1)
+    if session_ids is not None:
+        rows = rows.filter(pk__in=session_ids)
+    return list(rows.values_list("pk", flat=True))
+
+
+def missing_notices(session_id) -> list[tuple[str, int, int]]:
+    """Ranges before the window that no notice speaks of, as (kind, first, last).
+
+    What a summary covers is compressed, and may not be called trimmed; what none covers must not read like success.
+    Excluded turns were left out by somebody's own act, pinned ones are sent.
+    """
+    row = ChatSession.objects.values_list("window_from", "turns_active").get(pk=session_id)
+    before = min(row[0] - 1, row[1])
+    if before < 1:
+        return []
+    path = Turn.objects.filter(session_id=session_id, active=True, number__lte=before)
+    marked = path.exclude(excluded_by="", pinned_since__isnull=True).values_list("number", flat=True)
+    owed_none = [(number, number) for number in marked]
+    standing: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+    for kind, first, last in _standing(session_id).values_list("kind", "first", "last"):
+        standing[kind == Notice.Kind.COMPRESSED].append((first, last))
+    ranges = covered(session_id)
+    bare = _gaps(1, before, ranges)
+    out = [
+        (Notice.Kind.COMPRESSED, *gap)
+        for first, last in ranges
+        if first <= before
+        for gap in _gaps(first, min(last, before), [*standing[True], *owed_none])
+    ]
+    out += [
+        (Notice.Kind.TRIMMED, *gap)
+        for first, last in bare
+        for gap in _gaps(first, last, [*standing[False], *owed_none])
+    ]
+    return sorted(out, key=lambda one: one[1])
+
+
+def tell(session_id) -> list[tuple[str, int, int]]:
+    """Make the notices agree with what is covered and where the window starts; returns those that were added.
+
+    The session row is locked. A notice ends on the turn that it was written at: on another branch, or below a
+    summary that came back, the same turns need one of their own.
+    """
+    session = ChatSession.objects.get(pk=session_id)
+    heal_trims(session, session.window_from)
+    added = []
+    for kind, first, last in missing_notices(session_id):
+        parts = list(_active_in(session_id, first, last)) if kind == Notice.Kind.COMPRESSED else []
+        values: dict[str, object] = {"tokens_before": range_tokens(session_id, first, last)}
+        if parts:
+            values |= {
+                "summary": parts[-1],
+                "tokens_before": sum(one.source_tokens for one in parts),
+                "tokens_after": sum(one.tokens for one in parts),
+                "model": parts[-1].model,
+            }
+        if say(session, kind, first, last, **values):
+            added.append((kind, first, last))
+    wider = _standing(session_id).filter(
+        kind=OuterRef("kind"), first__lte=OuterRef("first"), last__gte=OuterRef("last")
+    )
+    inside = wider.exclude(first=OuterRef("first"), last=OuterRef("last"))
+    twice = _standing(session_id).filter(Exists(inside), kind=Notice.Kind.COMPRESSED)
+    Notice.objects.filter(pk__in=list(twice.values_list("pk", flat=True))).update(ended_at=Now())
+    return added
+
+
+def _standing(session_id):
+    """Notices that a reader of the active path sees."""
+    return Notice.objects.filter(session_id=session_id, ended_at__isnull=True, until__active=True)
+
+
+def _active_in(session_id, first: int, last: int):
+    rows = Summary.objects.filter(session_id=session_id, state=Summary.State.ACTIVE, until__active=True)
+    return rows.filter(first__lte=last, last__gte=first).order_by("first").defer("text")
 
 
 def _gaps(first: int, last: int, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

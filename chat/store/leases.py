@@ -12,8 +12,8 @@ from django.db import connection, transaction
 from django.db.models import F, Model, Q, QuerySet
 from django.db.models.functions import Now
 
-from chat.models import ChatSession, Job, Turn
-from chat.store import branches, coverage
+from chat.models import Job, Turn
+from chat.store import branches
 
 # Somebody else's fresh turns are left to their own process for so long: its text streams without a bus.
 COURTESY = timedelta(seconds=1)
@@ -23,13 +23,17 @@ MOST_JOB_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A row that is ours until its lease runs out. `epoch` fences every write about it."""
+    """A row that is ours until its lease runs out. `epoch` fences every write about it.
+
+    `kept` is what an earlier attempt at a turn had said: it stays until this one has said more.
+    """
 
     id: int
     session_id: object
     epoch: int
     attempt: int
     owner: str
+    kept: str = ""
 
 
 def _first(queryset: QuerySet) -> Model | None:
@@ -54,7 +58,7 @@ def claim_turn(owner: str, lease_s: float) -> Claim | None:
         )
         if not changed:
             return None
-        return Claim(turn.pk, turn.session_id, turn.epoch + 1, turn.attempt + 1, owner)
+        return Claim(turn.pk, turn.session_id, turn.epoch + 1, turn.attempt + 1, owner, turn.reply)
 
 
 def beat_turn(claim: Claim, lease_s: float, reply: str | None = None) -> bool | None:
@@ -83,37 +87,26 @@ def cancelled(turn_ids: list[int]) -> set[int]:
 
 
 def reap_turns() -> list[tuple[int, object, str]]:
-    """Requeue running turns whose lease ran out; those out of attempts fail. Returns (turn, session, new state)."""
+    """Requeue running turns whose lease ran out. Returns (turn, session, new state).
+
+    Those out of attempts fail; those that somebody had asked to stop are stopped, not answered once more.
+    """
     out: list[tuple[int, object, str]] = []
-    expired = Turn.objects.filter(status=Turn.Status.RUNNING, lease_until__lt=Now())
-    for pk, session_id, epoch, attempt in expired.values_list("pk", "session_id", "epoch", "attempt"):
+    expired = Turn.objects.filter(status=Turn.Status.RUNNING).filter(
+        Q(lease_until__lt=Now()) | Q(lease_until__isnull=True)
+    )
+    rows = expired.values_list("pk", "session_id", "epoch", "attempt", "cancel_requested")
+    for pk, session_id, epoch, attempt, cancelled in list(rows):
         fenced = expired.filter(pk=pk, epoch=epoch)
-        if attempt < MOST_ATTEMPTS:
-            if fenced.update(status=Turn.Status.QUEUED, owner="", lease_until=None):
-                out.append((pk, session_id, Turn.Status.QUEUED))
-        elif fail_turn(fenced, session_id, "owner_lost"):
-            out.append((pk, session_id, Turn.Status.FAILED))
+        if cancelled or attempt >= MOST_ATTEMPTS:
+            status, error = (Turn.Status.STOPPED, "") if cancelled else (Turn.Status.FAILED, "owner_lost")
+            with transaction.atomic():
+                branches.locked(session_id)
+                if branches.end_alone(fenced, status, error):
+                    out.append((pk, session_id, status))
+        elif fenced.update(status=Turn.Status.QUEUED, owner="", lease_until=None):
+            out.append((pk, session_id, Turn.Status.QUEUED))
     return out
-
-
-def fail_turn(fenced: QuerySet, session_id, error: str) -> bool:
-    """Fail one turn without a runner's help: what it had said so far stays and is counted by the session."""
-    with transaction.atomic():
-        branches.locked(session_id)
-        turn = fenced.values("pk", "prompt", "reply", "prompt_tokens").first()
-        if turn is None or not fenced.update(
-            status=Turn.Status.FAILED,
-            error=error,
-            owner="",
-            lease_until=None,
-            closed_at=Now(),
-            digest=coverage.turn_digest(turn["prompt"], turn["reply"], []),
-        ):
-            return False
-        ChatSession.objects.filter(pk=session_id).update(
-            open_tokens=F("open_tokens") + turn["prompt_tokens"], updated_at=Now()
-        )
-        return True
 
 
 def _owned(claim: Claim) -> QuerySet:
@@ -125,14 +118,16 @@ def enqueue(kind: str, session_id=None, *, priority: int = 0, delay_s: float = 0
 
     A job that is due and gets more urgent is raised.
     """
-    made = Job.objects.bulk_create(
+    before = is_open(kind, session_id)
+    # Ignored, not caught: a race for the first job of a session must not break the caller's transaction.
+    Job.objects.bulk_create(
         [Job(kind=kind, session_id=session_id, priority=priority, args=args)], ignore_conflicts=True
     )
     open_job = Job.objects.filter(kind=kind, session_id=session_id, state=Job.State.DUE)
     if delay_s:
         open_job.filter(attempts=0).update(run_after=Now() + timedelta(seconds=delay_s))
     open_job.filter(priority__lt=priority).update(priority=priority)
-    return bool(made)
+    return not before
 
 
 def claim_job(owner: str, kinds: list[str], lease_s: float) -> tuple[Job, Claim] | None:
