@@ -51,6 +51,24 @@ _SQLITE = (
     "BEGIN SELECT RAISE(ABORT, 'a terminal turn never changes its state'); END",
 )
 
+NAMES = {
+    "sqlite": ("chat_summary_no_overlap_insert", "chat_summary_no_overlap_update", "chat_turn_terminal"),
+    "postgresql": ("chat_summary_no_overlap", "chat_turn_terminal"),
+}
+_STANDING = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": "SELECT conname FROM pg_constraint UNION SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D'",
+}
+
+
+def missing(*, using: str = "default") -> list[str]:
+    """The names of the guards that do not stand in the database `using`."""
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        cursor.execute(_STANDING[connection.vendor])
+        standing = {row[0] for row in cursor.fetchall()}
+    return [name for name in NAMES[connection.vendor] if name not in standing]
+
 
 def install(*, using: str = "default", **_kwargs) -> None:
     """Make the guards on the database `using`. Idempotent; a post_migrate receiver."""
