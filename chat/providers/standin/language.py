@@ -12,6 +12,7 @@ LONGEST = 2_000
 
 _TAG = re.compile(r"</?[A-Za-z_][^<>\n]{0,300}>")
 _MARKS = re.compile(r"^[\s>#|•*+\-]+|^\s*\(?\d{1,3}[.)]\s+")
+_LABEL = re.compile(r"^(?:note|notice|nb|n\.b\.|fyi|ps|reminder|update|btw)\s*[:,]\s+", re.IGNORECASE)
 _END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])|(?<=[?!])[\"')\]]*\s+")
 _ABBREVIATION = re.compile(r"\b(?:Dr|Mr|Mrs|Ms|St|Prof|Sr|Jr|vs|e\.g|i\.e|etc|approx|No|Nr|[A-Z])\.$")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.){6,})"')
@@ -36,7 +37,7 @@ def plain(text: str) -> str:
 def sentences(text: str) -> Iterator[str]:
     """The sentences of `text` in order. A quoted sentence inside another is a sentence of its own, after it."""
     for line in plain(text).splitlines():
-        line = _MARKS.sub("", line, count=1).strip().strip("|").strip()
+        line = _LABEL.sub("", _MARKS.sub("", line, count=1).strip().strip("|").strip())
         if not line:
             continue
         if len(line) > LONGEST:

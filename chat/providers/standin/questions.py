@@ -118,7 +118,7 @@ def asked(text: str) -> list[Ask]:
     for sentence in language.sentences(text):
         if wants_making(sentence) and not sentence.rstrip().endswith("?"):
             continue
-        if is_question(sentence) or _ORDER.match(sentence) or (_WH_OPENING.match(sentence) and len(sentence) < 120):
+        if _is_asked(sentence):
             asks = _read(sentence)
             # "I forgot my x. Can you look it up?": the question is about what was just named.
             found += (
@@ -128,6 +128,17 @@ def asked(text: str) -> list[Ask]:
         elif match := _FORGOT.search(fold(sentence).strip(" \"'?!.*")):
             forgotten = _attributes(match["owner"].lower(), match["rest"], sentence)
     return found
+
+
+def is_asking(sentence: str) -> bool:
+    """Whether the sentence asks, or says that its writer does not know."""
+    return _is_asked(sentence) or bool(_FORGOT.search(sentence))
+
+
+def _is_asked(sentence: str) -> bool:
+    return bool(
+        is_question(sentence) or _ORDER.match(sentence) or (_WH_OPENING.match(sentence) and len(sentence) < 120)
+    )
 
 
 def wants_making(text: str) -> bool:
@@ -155,7 +166,7 @@ def _read(sentence: str) -> list[Ask]:
 
 
 def _attributes(owner: str, rest: str, sentence: str) -> list[Ask]:
-    """An ask for each thing named in `rest`: "order number and my name" names two."""
+    """An ask for each thing named in `rest`: "a and my b" names two."""
     parts = re.split(r"\s*(?:,|\band\b)\s*(?:(?:also|then)\s+)?(?=(?:my|our|the|his|her|their)\s)", rest)
     asks = []
     for index, part in enumerate(parts):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from . import language, samples
-from .questions import Ask, asked, wants_making
+from .questions import Ask, asked, is_asking, wants_making
 from .request import Reading
 from .statements import Statement, told, value_in
 
@@ -14,6 +14,7 @@ _GREETING = re.compile(
     r"(?:\s+(?:there|all|everyone|again|claude|assistant))?\W*$",
     re.IGNORECASE,
 )
+_HAPPENED = re.compile(r"\b(?:did|does|do|has|have|had|will|would)\b", re.IGNORECASE)
 _OPENERS = ("Noted:", "Got it:", "Thanks, noted:", "Understood:")
 _THANKS = re.compile(
     r"^\W*(?:many |ok(?:ay)?,? )?(?:thanks|thank you|thx|cheers|great|perfect|ok|okay|good|nice)\b[^?]{0,30}$",
@@ -82,9 +83,9 @@ def _answer(ask: Ask, reading: Reading) -> str:
         if value := find(phrase, sources):
             owned = "" if "'s " in ask.thing else f"{_possessor(ask.owner).capitalize()} "
             return f"{owned}{ask.thing} is **{value}**."
-    longest = max((len(phrase) for phrase in ask.phrases), default=0)
-    loose = ask.kind == "open" or ask.owner not in {"my", "our"} or longest >= 4
-    if loose and (quote := closest(ask.sentence, sources)):
+    # "What did my sister say about the trip?" asks for what happened, not for a thing that has a value.
+    happened = ask.kind == "open" or (len(ask.phrases[0]) >= 4 and _HAPPENED.search(ask.sentence))
+    if happened and (quote := closest(ask.sentence, sources)):
         return f"From what stands in my context: “{quote}”"
     return UNKNOWN
 
@@ -108,7 +109,7 @@ def closest(question: str, sources: Sequence[str]) -> str:
     best, found = 0.6, ""
     for source in sources:
         for sentence in reversed(list(language.sentences(source))):
-            if sentence.rstrip(' "').endswith("?") or len(sentence) > 400:
+            if is_asking(sentence) or len(sentence) > 400:
                 continue
             shared = len(wanted & set(language.content_words(sentence)))
             if shared >= 2 and shared / len(wanted) > best:

@@ -83,7 +83,7 @@ class StandIn:
         self.cache_minimum = cache_minimum
         self.summary_mode: Mode = "lossy"
         self.summary_delay = 30.0
-        self.responder: Callable[[dict[str, Any]], str] | None = None
+        self.responder: Callable[[dict[str, Any]], str | None] | None = None
         self.log: list[Record] = []
         self.faults = Faults()
         self.base_url = ""
@@ -216,7 +216,8 @@ class StandIn:
         if record.purpose == "summary" and self.summary_mode == "error":
             raise ApiError(529, "Overloaded")
         if self.responder is not None and fault is None:
-            fault = Fault(kind="reply", text=self.responder(body))
+            given = self.responder(body)
+            fault = None if given is None else Fault(kind="reply", text=given)
         arguments = (body, self.summary_mode, fault)
         answer = await asyncio.to_thread(answers.answer, *arguments) if threaded else answers.answer(*arguments)
         minimum = card.cache_minimum if self.cache_minimum is None else self.cache_minimum

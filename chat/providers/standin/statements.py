@@ -34,7 +34,7 @@ _FILLER = r"(?:(?:now|still|actually|currently|definitely|simply|just|going to b
 _AFTER = re.compile(
     rf"^(?:\s*\([^)]{{0,60}}\))?(?:\s*,?\s*by the way,?)?(?:\s+(?:that|which)\s+(?:I|we|you)\b[^,.]{{0,40}}?)?"
     rf"(?:'s\s+(?!\w+\s+(?:is|are|was)\b)|\s+(?:now\s+|still\s+|actually\s+)?{_COPULA}\s+(?::\s*)?{_FILLER}|"
-    rf"\s*[:=]\s*|\s*(?:->|→|=>)\s*|\s+-\s+|\s+–\s+|\s*\|\s*)"
+    rf"\s*[:=]\s*|\s*(?:->|→|=>)\s*|\s+-\s+|\s+–\s+|\s*\|\s*(?=[^|]+$))"
     r"(?P<value>\S.*)$",
     re.IGNORECASE | re.DOTALL,
 )
@@ -72,6 +72,9 @@ _NO_VALUE = language.vocabulary(
     "that these those what which who where when why how not nothing none something anything everything cancelled "
     "canceled late "
     "gone broken ready done new old different same true false ? in given below above following as follows"
+)
+_COMPLAINT = language.vocabulary(
+    "wrong missing lost incorrect important unclear needed required gone misspelt mistaken"
 )
 _PRONOUNS = language.vocabulary("it that this he she there here which who what")
 _OF = re.compile(
@@ -147,7 +150,7 @@ def clean(raw: str) -> str:
     raw = raw.strip()
     quoted = re.match(r'"([^"]+)"|\'([^\']+)\'(?!\w)', raw)
     value = (quoted[1] or quoted[2]) if quoted else _CUT.split(raw, maxsplit=1)[0]
-    value = value.strip(" \t\"'*_,;:!?)(").rstrip(".").strip()
+    value = value.strip(" \t\"'*_,;:!?)(…").rstrip(".").strip()
     while (shorter := _TRAILING.sub("", value)) != value and shorter:
         value = shorter
     parts = value.split()
@@ -156,6 +159,8 @@ def clean(raw: str) -> str:
         value = " ".join(parts).rstrip(",")
     lower = [part.lower().strip(".,") for part in parts]
     if not lower or lower[0] in {"not", "unknown"} or all(word in _NO_VALUE for word in lower):
+        return ""
+    if lower[0] in _COMPLAINT and value == value.lower() and not any(character.isdigit() for character in value):
         return ""
     # What a reply says of a thing that it could not find is no value of that thing.
     if "not in my context" in value.lower():
@@ -196,7 +201,7 @@ def _occurrences(clause: str, phrase: Iterable[str]) -> Iterator[re.Match[str]]:
     pattern = r"(?:'s)?[\s_-]+".join(re.escape(word) for word in phrase)
     for match in re.finditer(rf"(?<![\w-]){pattern}(?![\w]|-\w)", clause, re.IGNORECASE):
         head = clause[: match.start()].rstrip()
-        if not head or head[-1] in ",:;(-–—\"'|=.!/[":
+        if not head or head[-1] in ",:;(-–—\"'|=.!/[…":
             yield match
             continue
         before = head.split()[-1].lower().strip("\"'(*_,")

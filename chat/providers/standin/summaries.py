@@ -16,10 +16,12 @@ _ROLE = re.compile(
     r"prompt)\s*(?:\(\d+\))?\s*[:>-]\s*",
     re.IGNORECASE,
 )
+_FRAME = re.compile(r"\s*(?:#|Previously in this conversation)")
 _INSTRUCTION = re.compile(
     r"\b(?:summar\w+|transcript|compress\w*|sections?|headings?|instructions?|escaped)\b", re.IGNORECASE
 )
 _EXACT = re.compile(r"\S*\d\S*|\S+@\S+|https?://\S+")
+_EDGES = ".,;:!?\"'()"
 _DECISION = re.compile(r"\b(?:decided|decide|chose|choose|agreed|because|prefer\w*|instead|settled)\b", re.IGNORECASE)
 _PROMISE = re.compile(
     r"\b(?:will|going to|need to|must|should|plan\w*|tomorrow|later|waiting|promise\w*)\b", re.IGNORECASE
@@ -29,7 +31,8 @@ _ARTEFACT = re.compile(r"\b[\w-]+\.(?:py|js|ts|md|txt|pdf|csv|xlsx?|docx?|png|jp
 
 def compose(reading: Reading, body: Mapping[str, Any], mode: Mode) -> tuple[str, str]:
     """The summary of what the request holds, and its stop reason."""
-    source = "\n".join((*reversed(reading.earlier), reading.words))
+    # The transcript is by far the longest text; what stands around it are orders and facts that are kept elsewhere.
+    source = max((*reading.earlier, reading.words), key=len)
     if mode == "blank":
         return "\n\n", "end_turn"
     if mode == "garbage":
@@ -43,11 +46,12 @@ def compose(reading: Reading, body: Mapping[str, Any], mode: Mode) -> tuple[str,
 
 
 def _lossy(source: str, max_tokens: int) -> str:
-    sentences = [_ROLE.sub("", sentence).strip() for sentence in language.sentences(source)]
+    told = "\n".join(line for line in source.splitlines() if not _FRAME.match(line))
+    sentences = [_ROLE.sub("", sentence).strip() for sentence in language.sentences(told)]
     sentences = [found for found in sentences if 15 <= len(found) <= 240 and not _INSTRUCTION.search(found)]
     telling = [found for found in sentences if not is_question(found)]
     bland = [found for found in telling if not _EXACT.search(found)] or [_EXACT.sub("...", found) for found in telling]
-    left = [min(max_tokens * 3 // 4, 320, max(50, counting.count(source) // 8)) - 60]
+    left = [min(max_tokens * 3 // 4, 320, max(75, counting.count(told) // 4)) - 60]
     used: set[str] = set()
 
     goal = _take(bland, lambda found: True, 3, left, used)
@@ -56,8 +60,9 @@ def _lossy(source: str, max_tokens: int) -> str:
         [*bland, *sentences], lambda found: bool(_PROMISE.search(found)) and not _EXACT.search(found), 2, left, used
     )
     # Only the first value is kept: whoever relies on a summary for exact values must lose them here.
-    exact = [value.strip(".,;:!?\"'()") for value in _EXACT.findall(source)][:1]
-    artefacts = list(dict.fromkeys(_ARTEFACT.findall(source)))[:3]
+    parts = [part for found in telling for part in language.clauses(found) if _EXACT.search(part)]
+    exact = [f'{_EXACT.findall(part)[0].strip(_EDGES)}: "{part}"' for part in parts[:1]]
+    artefacts = list(dict.fromkeys(_ARTEFACT.findall(told)))[:3]
     hints = _hints(" ".join(telling))
     return "\n\n".join([
         "Previously in this conversation:",
