@@ -206,7 +206,8 @@ def normalise(text: str) -> str:
     Spaces of any kind are one space, dashes and quotes plain, thousands without separators, the decimal mark a point,
     full-width forms are narrow, e-mail addresses in lower case. All else, capitals too, stays as it is.
     """
-    text = unicodedata.normalize("NFC", _THIN.sub("", text)).translate(_FOLDED)
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", _THIN.sub("", text)).translate(_FOLDED)
     text = _GROUPS.sub("", " ".join(text.split()))
     text = _SPACED.sub(lambda match: match[0].replace(" ", ""), text)
     text = _CENTS.sub(".", text)

@@ -17,8 +17,8 @@ from chat.context.values import Turn
 
 _SENTENCE = re.compile(r"[^.!?。！？\n]{1,2000}(?:[.!?。！？]+|\n|$)")
 _SENTENCE_CHARACTERS = 160
-# Sentences looked at in one turn: its beginning says what it is about, and a pasted log must not take all the time.
-_SENTENCES_A_TURN = 40
+# Sentences looked at in one text: its beginning says what it is about.
+_SENTENCES_A_TEXT = 40
 _DECIDED = re.compile(
     r"\b(?:decided?|decision|agreed?|instead|because|chose|we'll go with|let's (?:go|use|take)|settled|correction"
     r"|actually|entschieden|entscheidung|vereinbart|einverstanden|stattdessen|weil|doch lieber|wir nehmen|korrektur)\b",
@@ -31,6 +31,8 @@ _PROMISED = re.compile(
 )
 _WORD = re.compile(r"[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ-]{4,30}")
 _HINTS = 12
+# Characters of a prompt or reply that are searched for words and files; a paste must not take all the time.
+_SEARCHED = 20_000
 
 
 def extractive_summary(*, turns: Sequence[Turn], counter: Counter, limit: int) -> str:
@@ -69,7 +71,7 @@ def _candidates(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:
     if words:
         yield hints, f"- {', '.join(words)}"
     told = [text for turn in turns for text in (turn.prompt, turn.reply)]
-    found = (entry for text in told for entry in exact.find(text, limit=200))
+    found = (entry for text in told for entry in exact.find(text[:_SEARCHED]))
     files = [f"- {entry.value}" for entry in found if entry.kind in ("path", "url")]
     queues = [
         (decisions, _all_lines(turns, _DECIDED)),
@@ -91,7 +93,7 @@ def _all_lines(turns: Sequence[Turn], cue: re.Pattern[str]) -> list[str]:
 def _lines(turn: Turn, text: str, cue: re.Pattern[str] | None) -> list[str]:
     lines = []
     for place, match in enumerate(_SENTENCE.finditer(text)):
-        if place >= _SENTENCES_A_TURN:
+        if place >= _SENTENCES_A_TEXT:
             break
         sentence = fold(match[0])
         if len(sentence) > _SENTENCE_CHARACTERS:
@@ -106,7 +108,7 @@ def _lines(turn: Turn, text: str, cue: re.Pattern[str] | None) -> list[str]:
 
 def _hints(turns: Sequence[Turn]) -> list[str]:
     words = Tally(
-        word.lower() for turn in turns for word in _WORD.findall(turn.prompt[:20_000] + " " + turn.reply[:20_000])
+        word.lower() for turn in turns for word in _WORD.findall(turn.prompt[:_SEARCHED] + " " + turn.reply[:_SEARCHED])
     )
     # Longer words are rarer words: no list of small words is needed for any language.
     return [word for word, _ in sorted(words.items(), key=lambda entry: -entry[1] * len(entry[0]))[:_HINTS]]

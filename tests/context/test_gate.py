@@ -149,6 +149,13 @@ def test_a_summary_longer_than_its_part_of_the_source_fails():
     assert judge(summary(goal=filler * 12), source=source, source_tokens=tokens).codes == ("too_long",)
 
 
+def test_the_limit_is_sixty_percent_of_the_source():
+    text = summary(goal="The pump is to be mounted in the cellar next to the boiler. " * 6, exact="- none")
+    size = COUNTER.count(text.replace(f"{prompts.EXACT_HEADING}\n- none\n", ""))
+    least = next(tokens for tokens in range(100, 2_000) if judge(text, source="a pump", source_tokens=tokens).ok)
+    assert abs(least - size / 0.6) <= 3
+
+
 def test_a_summary_over_its_cap_fails_however_long_the_source():
     long = summary(goal="The pump is to be mounted in the cellar next to the boiler. " * 30)
     source = SOURCE * 20

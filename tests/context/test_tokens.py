@@ -90,6 +90,10 @@ def test_text_costs_at_least_one_token_and_no_text_none(text, learnt):
     assert Counter(learnt).count("") == 0
 
 
+def test_a_part_of_a_token_counts_as_a_whole_one():
+    assert Counter(Ratios(prose=3.0)).count("word") == 2
+
+
 def test_emoji_lone_surrogates_and_control_characters_are_counted():
     assert classify("👩‍👩‍👧").cjk == 6
     assert classify("\ud800\udc00").cjk == 2
