@@ -119,9 +119,13 @@ async def start(
     provider: Provider | None = None,
     run_turns: bool | None = None,
     run_jobs: bool | None = None,
+    sweep: bool = True,
     standin_options: dict[str, Any] | None = None,
 ) -> Service:
-    """Start everything that this process runs. `run_turns` and `run_jobs` default to CHAT_RUNNER."""
+    """Start everything that this process runs. `run_turns` and `run_jobs` default to CHAT_RUNNER.
+
+    Without `sweep` only work that this process was told of is done: commands leave other people's sessions alone.
+    """
     global _current
     if _current is not None:
         return _current
@@ -141,7 +145,8 @@ async def start(
     if run_jobs if run_jobs is not None else default:
         service.jobs = _jobs(service)
         service.jobs.start()
-        service.loops.append(asyncio.create_task(_sweep(service), name="sweep"))
+        if sweep:
+            service.loops.append(asyncio.create_task(_sweep(service), name="sweep"))
     recording.register_source("hub", lambda: {"live_turns": hub.live_turns, "sockets": hub.watchers})
     _current = service
     log.info("service_started", owner=owner, runner=service.runner is not None, standin=standin is not None)

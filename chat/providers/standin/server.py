@@ -61,8 +61,8 @@ class StandIn:
     """A running stand-in. `window` is tokens; `delay_ms` and `first_ms` pace the stream; all may be changed live.
 
     `summary_delay` is how late, in seconds, a summary comes in the mode "slow". `cache_minimum` overrides the
-    models' own shortest cached prefix, in tokens. `responder`, when set, writes every reply's text instead of the
-    stand-in's own composing.
+    models' own shortest cached prefix, in tokens. `responder`, when set, writes a reply's text instead of the
+    stand-in's own composing, where it returns any.
     """
 
     def __init__(
