@@ -20,6 +20,7 @@ import httpx2
 from chat.context.values import Request
 from chat.providers.base import Completion, Event, Misconfigured, ModelInfo, ProviderError, Refused, Unavailable
 from chat.providers.classification import Failure, judge
+from chat.providers.patience import Patience
 from chat.providers.reply import Reply, StreamError
 from chat.providers.retry import RetryPolicy
 from chat.providers.sse import Splitter
@@ -158,9 +159,10 @@ class AnthropicProvider:
                 )
                 response = await stack.enter_async_context(opening)
             chunks = response.http_response.aiter_bytes()
+            patience = Patience(due, self._timeouts.content)
+            stack.callback(patience.close)
             while True:
-                async with _Deadline(due, "no content in time"):
-                    chunk = await anext(chunks, b"")
+                chunk = await patience.wait(anext(chunks, b""))
                 if not chunk:
                     raise Unavailable("the stream ended before message_stop")
                 heard = False
@@ -173,7 +175,7 @@ class AnthropicProvider:
                             await _drain(chunks)
                             return
                 if heard:
-                    due = min(end, loop.time() + self._timeouts.content)
+                    patience.heard(end)
 
     async def _call(
         self, make: Callable[[anthropic.AsyncAnthropic], Awaitable[_Found]], request: Request | None = None

@@ -48,14 +48,14 @@ class TestDeadlines:
         await provider.close()
 
     async def test_content_puts_the_deadline_off(self, standin: StandIn) -> None:
-        standin.delay_ms = 30
+        standin.delay_ms = 60
         standin.faults.add("reply", text="word " * 40)
-        provider = impatient(standin, content=0.25)
+        provider = impatient(standin, content=0.6)
         assert isinstance((await collect(provider.stream(request("Hello"))))[-1], Completion)
         await provider.close()
 
     async def test_no_reply_takes_longer_than_the_whole(self, standin: StandIn) -> None:
-        standin.delay_ms = 30
+        standin.delay_ms = 60
         provider = impatient(standin, whole=0.3)
         events, error = await until_failure(provider.stream(request(LONG)))
         assert events
