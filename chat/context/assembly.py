@@ -80,11 +80,11 @@ def next_rung(
 ) -> Assembled | None:
     """The next strictly smaller request after the API refused `assembled` as too long; None at the ladder's end.
 
-    Everything else as `assembled` was made from, the counter too. `actual` and `allowed` are the tokens that the
-    error named: the estimate is held to be wrong by that factor, so one step may go down several rungs. At the last
-    rung the message is clamped further, at least to half.
+    Everything else as `assembled` was made from; `counter` may have learnt from the error. `actual` and `allowed` are
+    the tokens that the error named: what the counter still gets wrong is taken off by that factor, so one step may
+    go down several rungs. At the last rung the message is clamped further, at least to half.
     """
-    estimated = assembled.manifest.estimated
+    estimated = _recounted(assembled.request, counter)
     most = estimated - 1
     if actual and allowed and actual > allowed:
         fits = min(allowed - budget.response, int(allowed * 0.95))
@@ -130,11 +130,12 @@ class _Builder:
         self._counts: dict[str, int] = {}
         excluded = {turn.number: turn.excluded_by for turn in history.turns if turn.excluded_by}
         self.excluded: Mapping[int, str] = dict(history.excluded) | excluded
-        self.loaded = tuple(
+        self.stored = tuple(
             transcript.measured(turn, self.count)
             for turn in history.turns
             if turn.number < prompt.number and turn.number not in self.excluded
         )
+        self.loaded = tuple(transcript.clamp_results(turn, counter, budget.tool_results) for turn in self.stored)
         sizes = [Size(turn.number, turn.tokens, turn.pinned, bool(turn.excluded_by)) for turn in history.turns]
         self.start = slide(sizes, window_from=history.window_from, limits=limits)
         self.riding = selection.riding(self.loaded, window_from=history.window_from, limit=budget.pins)
@@ -216,7 +217,7 @@ class _Builder:
 
     def _wanted(self) -> dict[str, int]:
         """Tokens by component had everything been sent."""
-        messages, unanswered = transcript.turn_messages(self.loaded, self.count)
+        messages, unanswered = transcript.turn_messages(self.stored, self.count)
         everything = Request(
             model=self.model,
             max_tokens=self.budget.response,
@@ -312,14 +313,14 @@ class _Builder:
             most = min(room, sum(size.tokens for size in sizes))
             start = max(start, newest(sizes, int(most * cut.history)))
         pins = set() if cut.pins else self._pins(start)
-        whole = tuple(turn for turn in self.loaded if turn.number >= start or turn.number in pins)
-        turns = whole
+        turns = tuple(turn for turn in self.loaded if turn.number >= start or turn.number in pins)
         if cut.stub_tools:
             turns = tuple(transcript.stub_tools(turn, self.count) for turn in turns)
         if cut.clamp:
             most = transcript.clamp_limit(turns, room, self.budget.window // 4)
             turns = tuple(transcript.clamp_turn(turn, self.counter, most) for turn in turns)
-        clamped = frozenset(old.number for old, new in zip(whole, turns, strict=True) if old != new)
+        whole = {turn.number: turn for turn in self.stored}
+        clamped = frozenset(turn.number for turn in turns if turn != whole[turn.number])
         return _Verbatim(turns=turns, start=start, clamped=clamped)
 
     def _runs(
@@ -351,6 +352,14 @@ class _Builder:
 
 def _tokens(blocks: Sequence[Block]) -> int:
     return sum(block.tokens for block in blocks)
+
+
+def _recounted(request: Request, counter: Counter) -> int:
+    """The estimate of a request by a counter that may have learnt since it was made; turns keep their stored counts."""
+    texts = [block.text for block in request.blocks() if block.component not in ("history", "pins")]
+    kept = sum(block.tokens for block in request.blocks() if block.component in ("history", "pins"))
+    frames = REQUEST_TOKENS + MESSAGE_TOKENS * len(request.messages) + BLOCK_TOKENS * len(texts)
+    return frames + kept + sum(counter.count(text) for text in texts)
 
 
 def _covered(number: int, summaries: Sequence[Summary]) -> bool:

@@ -5,14 +5,18 @@ covers whole turns, oldest first, in chunks that the summariser can take; it lea
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
 from chat.context.budget import Budget, split
+from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS
 from chat.context.window import MESSAGES_A_TURN, Size, newest
 
 Level = Literal["none", "soft", "high", "hard"]
+
+# What a message takes beside its text. Without it, a history of short turns would be trimmed before it is compacted.
+FRAME_TOKENS = MESSAGE_TOKENS + BLOCK_TOKENS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +152,9 @@ def compressible(sizes: Sequence[Size], covered: Sequence[tuple[int, int]] = ())
 
 
 def level(tokens: int, messages: int, *, room: int, policy: Policy) -> Level:
-    """The mark that `tokens` (and, where bounded, `messages`) of compressible history have reached."""
-    share = tokens / room if room > 0 else float("inf") if tokens else 0.0
+    """The mark that `messages` of compressible history with `tokens` of text have reached."""
+    framed = tokens + messages * FRAME_TOKENS
+    share = framed / room if room > 0 else float("inf") if framed else 0.0
     bound = _message_level(messages, policy)
     if share >= policy.hard or bound == "hard":
         return "hard"
@@ -240,11 +245,12 @@ def _keep_from(loose: Sequence[Size], *, room: int, policy: Policy, eager: bool)
     """Where the word-for-word part will start: the landing, widened to the last turns, capped by the share of room."""
     if not loose:
         return 1
-    landing = newest(loose, 0 if eager else int(room * policy.land_share))
+    framed = [replace(size, tokens=size.tokens + MESSAGES_A_TURN * FRAME_TOKENS) for size in loose]
+    landing = newest(framed, 0 if eager else int(room * policy.land_share))
     start = min(landing, loose[max(0, len(loose) - policy.keep_turns)].number)
     if policy.bounded_turns is not None:
         start = max(start, loose[max(0, len(loose) - policy.bounded_turns)].number)
-    return max(start, newest(loose, int(room * policy.keep_share)))
+    return max(start, newest(framed, int(room * policy.keep_share)))
 
 
 def _chunks(

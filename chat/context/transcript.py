@@ -89,35 +89,55 @@ def clamp_limit(turns: Sequence[Turn], room: int, most: int) -> int:
 
 def clamp_turn(turn: Turn, counter: Counter, most: int) -> Turn:
     """The turn with each of its texts cut to at most `most` tokens, head and tail kept around a marker."""
-    marker = f"[... cut for length; the whole of turn {turn.number} is stored ...]"
-
-    def short(text: str, tokens: int) -> tuple[str, int]:
-        if tokens <= most:
-            return text, tokens
-        # Where the API counted more than we do, our count is too small by that factor for the rest of it, too.
-        ours = counter.count(text)
-        cut = spoken(prompts.clamp(text=text, counter=counter, tokens=min(most, ours * most // tokens), marker=marker))
-        return cut, max(1, counter.count(cut) * max(tokens, ours) // ours)
-
-    def clamped(step: Step) -> Step:
-        if step.tokens <= most:
-            return step
-        if step.kind == "tool_use":  # JSON that is cut is no JSON any more
-            body = json.dumps({"cut": marker})
-            return replace(step, body=body, tokens=counter.count(body))
-        body, tokens = short(step.body, step.tokens)
-        return replace(step, body=body, tokens=tokens)
-
-    prompt, prompt_tokens = short(turn.prompt, turn.prompt_tokens)
-    reply, reply_tokens = short(turn.reply, turn.reply_tokens) if turn.reply.strip() else (turn.reply, 0)
+    prompt, prompt_tokens = _clamped(turn, turn.prompt, turn.prompt_tokens, counter, most)
+    reply, reply_tokens = turn.reply, turn.reply_tokens
+    if reply.strip():
+        reply, reply_tokens = _clamped(turn, reply, reply_tokens, counter, most)
     return replace(
         turn,
         prompt=prompt,
         prompt_tokens=prompt_tokens,
         reply=reply,
         reply_tokens=reply_tokens,
-        steps=tuple(clamped(step) for step in turn.steps),
+        steps=tuple(_clamped_step(turn, step, counter, most) for step in turn.steps),
     )
+
+
+def clamp_results(turn: Turn, counter: Counter, most: int) -> Turn:
+    """The turn with each tool result over `most` tokens cut: a single one must not push out the conversation."""
+    if not any(step.kind == "tool_result" and step.tokens > most for step in turn.steps):
+        return turn
+    return replace(
+        turn,
+        steps=tuple(
+            _clamped_step(turn, step, counter, most) if step.kind == "tool_result" else step for step in turn.steps
+        ),
+    )
+
+
+def _marker(turn: Turn) -> str:
+    return f"[... cut for length; the whole of turn {turn.number} is stored ...]"
+
+
+def _clamped(turn: Turn, text: str, tokens: int, counter: Counter, most: int) -> tuple[str, int]:
+    """`text` and its tokens, both cut to `most`."""
+    if tokens <= most:
+        return text, tokens
+    # Where the API counted more than we do, our count is too small by that factor for the rest of it, too.
+    ours = counter.count(text)
+    limit = min(most, ours * most // tokens)
+    cut = spoken(prompts.clamp(text=text, counter=counter, tokens=limit, marker=_marker(turn)))
+    return cut, min(most, max(1, counter.count(cut) * max(tokens, ours) // ours))
+
+
+def _clamped_step(turn: Turn, step: Step, counter: Counter, most: int) -> Step:
+    if step.tokens <= most:
+        return step
+    if step.kind == "tool_use":  # JSON that is cut is no JSON any more
+        body = json.dumps({"cut": _marker(turn)})
+        return replace(step, body=body, tokens=counter.count(body))
+    body, tokens = _clamped(turn, step.body, step.tokens, counter, most)
+    return replace(step, body=body, tokens=tokens)
 
 
 def _clamped_cost(turn: Turn, most: int) -> int:

@@ -102,7 +102,7 @@ def _steps(random: Random, number: int) -> tuple[Step, ...]:
         if random.random() < 0.7:
             told = "" if call else mark("result", number)
             body = random.choice([*BLANKS, f"{told} {_filler(random, 4_000)}"])
-            tokens = random.choice([0, 5, 2_000])
+            tokens = random.choice([0, 5, 2_000]) if body.strip() else 0
             steps.append(
                 Step(kind="tool_result", body=body, call_id=call_id, tokens=tokens, is_error=random.random() < 0.3)
             )
