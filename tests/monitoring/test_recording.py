@@ -15,7 +15,7 @@ from tests.monitoring.conftest import START
 
 pytestmark = pytest.mark.django_db
 
-CANARY = "my secret order number is A-7731"
+CANARY = "A-7731 is my secret order number"
 
 
 def test_a_call_is_recorded_with_its_cost(tell, session):
@@ -99,6 +99,17 @@ def test_a_wild_number_does_not_cost_the_reply(tell):
 
 
 # --- one structured line each
+
+
+def test_the_documented_fields_are_these():
+    """Dashboards and alerts outside this repository read them: changing one is a change of the contract."""
+    assert " ".join(recording.CALL_FIELDS) == (
+        "call session turn number user purpose model strategy window input cache_read cache_write output components "
+        "estimate utilisation first_ms total_ms stop_reason outcome miss_cause cost"
+    )
+    assert " ".join(recording.EVENT_FIELDS) == (
+        "session user kind number model tokens_before tokens_after seconds outcome code"
+    )
 
 
 def test_a_call_writes_one_line_with_exactly_the_documented_fields(tell, session, django_capture_on_commit_callbacks):

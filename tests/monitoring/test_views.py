@@ -180,6 +180,15 @@ def test_the_page_says_when_replies_come_from_the_stand_in(operator, tell, setti
     assert ("offline stand-in" in text(operator.get(PAGE))) is standin
 
 
+def test_a_summary_call_costs_but_is_no_sample(operator, tell):
+    tell(1)
+    tell(2, purpose="summary", input=90_000)
+    words = text(operator.get(PAGE))
+    assert "Samples 1 reply" in words
+    assert "2 calls" in words
+    assert "Maximum input 10.0 k, turn 1" in words
+
+
 def test_a_rejected_compaction_is_counted_apart(operator, tell, happen):
     tell(1)
     happen(1)
