@@ -243,7 +243,7 @@ def test_the_newest_turns_stay_and_the_oldest_go(case: Case) -> None:
 
 
 @given(cases())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_rung_makes_a_strictly_smaller_request_and_the_ladder_ends(case: Case) -> None:
     names = ["", *(rung.name for rung in LADDER)]
     above: Assembled | None = make(case)

@@ -165,7 +165,7 @@ def odd_turn(conversation: Conversation, random: Random) -> Assembled:
 
 
 @given(st.integers(0, 10**6), st.sampled_from([None, 20]), st.booleans())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_the_prefix_of_a_turn_is_the_prefix_of_the_next_over_50_turns(
     seed: int, max_messages: int | None, compacts: bool
 ) -> None:

@@ -279,7 +279,7 @@ def growing(draw: st.DrawFn) -> Conversation:
 
 
 @given(growing(), st.integers(2, 15), st.sampled_from([0.0, 0.5, 1.0]), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_compaction_comes_before_trimming_for_any_fill_of_the_other_components(
     conversation: Conversation, percent: int, fresh: float, bounded: bool
 ) -> None:
