@@ -11,12 +11,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection, connections
 
 PASSWORD = "correct horse battery staple"
 ENGINES = ("sqlite", "postgresql")
+
+# A shared machine is no stopwatch: how long an example takes is measured by `make bench`. In CI the same examples
+# run each time, so that a failure there is one of the change and not of the dice.
+hypothesis.settings.register_profile(
+    "house",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("house")
 
 _scratch = Path(tempfile.mkdtemp(prefix="chat-tests-"))
 
