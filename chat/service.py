@@ -18,6 +18,7 @@ from django.conf import settings
 
 from chat.context.budget import BudgetError
 from chat.flow import compactor, opening
+from chat.flow.closing import announce
 from chat.flow.engine import Engine, UnknownWindow
 from chat.flow.jobs import JobRunner
 from chat.flow.opening import Opened, Rejected
@@ -96,6 +97,8 @@ class Service:
         )
         if answer == "asked" and self.runner:
             self.runner.stop_turn(turn_id)
+        if answer == "stopped":
+            await announce(turn_id, self.engine, self.hub)
         return answer
 
 

@@ -23,6 +23,7 @@ from chat.store.closing import Closed, Outcome, Sent
 from chat.store.leases import Claim
 from chat.store.loading import Loaded
 from chat.stream import rendering
+from chat.stream.hub import Hub
 from monitoring import recording
 
 # The urgency of a compaction by the mark that was reached.
@@ -56,7 +57,8 @@ async def ending(
     engine: Engine,
 ) -> Ending:
     """Put together how a run ended, from whatever of it came into being."""
-    text = running.text
+    # An attempt that failed before it had said as much as the one before it takes nothing back.
+    text = running.claim.kept if _said_less(running, status) else running.text
     usage = running.usage
     measured = usage.total_input or None
     counter = engine.counter(loaded.model if loaded else settings.CHAT_MODEL)
@@ -123,6 +125,34 @@ def close(end: Ending) -> Closed | None:
             recording.record_call(**end.call)
         _enqueue_compaction(closed, end)
         return closed
+
+
+def _said_less(running: Running, status: str) -> bool:
+    if status == Turn.Status.STOPPED:
+        return not running.text  # else what was seen last is what is kept
+    return status == Turn.Status.FAILED and len(running.text) < len(running.claim.kept)
+
+
+def record_broken(
+    running: Running, loaded: Loaded, budget: Budget, policy: Policy, assembled: Assembled, error: str
+) -> None:
+    """Record a call that broke off and is followed by another attempt."""
+    recording.record_call(**_call(running, loaded, budget, policy, assembled, error))
+
+
+async def announce(turn_id: int, engine: Engine, hub: Hub) -> None:
+    """Tell those who watch that a turn has ended without a run: reaped, or stopped while it waited."""
+    fields = ("session_id", "number", "epoch", "status", "stop_reason", "error", "usage", "reply")
+    row = await engine.database.read(lambda: Turn.objects.values(*fields).get(pk=turn_id))
+    live = hub.begin(row["session_id"], turn_id, row["number"], row["epoch"])
+    hub.finish(
+        row["session_id"],
+        live,
+        status=row["status"],
+        stop_reason=row["stop_reason"] or row["error"],
+        usage=row["usage"],
+        text=row["reply"],
+    )
 
 
 def record_refusal(

@@ -243,7 +243,7 @@ async def compact_inline(session_id: UUID, engine: Engine, hub: Hub, owner: str 
     if claim is None:
         # Another process may be at it, so there is no event to wait for: its row is asked.
         for _ in range(int(settings.CHAT_INLINE_DEADLINE_S / POLL_S)):
-            if not await engine.database.read(leases.is_open, KIND, session_id):
+            if not await engine.database.read(leases.is_running, KIND, session_id):
                 break
             await asyncio.sleep(POLL_S)
     else:
@@ -254,6 +254,10 @@ async def compact_inline(session_id: UUID, engine: Engine, hub: Hub, owner: str 
             error = ""
         except TimeoutError:
             log.info("inline_compaction_deadline", session=str(session_id))
+        except Exception as failure:
+            # A compaction never stands in the way of an answer: what does not fit is trimmed, with a notice.
+            log.exception("inline_compaction_failed", session=str(session_id))
+            error = type(failure).__name__[:40]
         finally:
             # Also when the user stops: whatever was not done goes on in the background.
             await asyncio.shield(engine.database.run(leases.finish_job, claim, error=error, retry_in_s=0.0))

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from chat.context.tokens import Counter
 from chat.models import ChatSession, Turn
 from chat.store import branches
+from chat.store.database import storable
 
 OPS = ("new", "edit", "regenerate", "retry")
 BUSY_RETRY_MS = 1_000
@@ -52,6 +53,7 @@ def open_turn(
     its own prompt. Sending the same `client_id` with the same words again is answered with the same turn. `runner`
     names the runner of this process, which takes the turn at once.
     """
+    text = storable(text)
     try:
         with transaction.atomic():
             return _open(owner_id, session_id, client_id, text, op, of, count, runner)

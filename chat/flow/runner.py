@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 from django.db.models.functions import Now
 
+from chat.flow.closing import announce
 from chat.flow.engine import Engine
 from chat.flow.running import Lost, Released, Running, Stopped
 from chat.flow.turns import run_turn
@@ -153,6 +154,8 @@ class Runner:
                 found[0].interrupt(Lost)
             if state == Turn.Status.QUEUED:
                 self._hub.status(UUID(str(session_id)), turn_id, "restarting")
+            else:
+                await announce(turn_id, self._engine, self._hub)
             self._wake.set()
 
     async def _beat(self) -> None:

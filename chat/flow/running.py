@@ -6,12 +6,17 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
+import structlog
+from django.db import InterfaceError, OperationalError
+
 from chat.context.values import Step
 from chat.providers.base import Usage
 from chat.store import leases
 from chat.store.database import Database
 from chat.store.leases import Claim
 from chat.stream.hub import Live
+
+log = structlog.get_logger(__name__)
 
 CHECKPOINT_S = 1.0
 CHECKPOINT_CHARS = 2048
@@ -92,11 +97,17 @@ class Running:
                 await asyncio.wait_for(self._grown.wait(), CHECKPOINT_S)
             self._grown.clear()
             text = self.text
-            grown = len(text) > self._stored
+            # What an earlier attempt had said stays until this one has said more.
+            grown = len(text) > max(self._stored, len(self.claim.kept))
             if not grown and time.monotonic() - beaten < self.beat_s:
                 continue
             beaten = time.monotonic()
-            asked = await database.run(leases.beat_turn, self.claim, self.lease_s, text if grown else None)
+            try:
+                asked = await database.run(leases.beat_turn, self.claim, self.lease_s, text if grown else None)
+            except (OperationalError, InterfaceError) as error:
+                # The reply goes on in memory; whoever takes the turn over meanwhile fences us off.
+                log.warning("beat_failed", turn=self.claim.id, error=type(error).__name__)
+                continue
             if asked is None:
                 self.interrupt(Lost)
                 return

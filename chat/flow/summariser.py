@@ -20,6 +20,7 @@ from chat.flow.engine import Engine
 from chat.models import Summary as SummaryRow
 from chat.providers.base import Completion, ProviderError, TextDelta, Usage
 from chat.store import summaries
+from chat.store.database import storable
 from chat.store.summaries import Made
 from monitoring import recording
 
@@ -119,7 +120,7 @@ async def _ask(work: Assignment, model: str, engine: Engine) -> tuple[str, str]:
     request = work.request(model)
     call, started = uuid.uuid4(), time.monotonic()
     parts: list[str] = []
-    usage, stop_reason, outcome, first_ms = Usage(), "", "ok", None
+    usage, stop_reason, outcome, first_ms = Usage(), "", "cancelled", None
     try:
         async with aclosing(engine.provider.stream(request)) as events:
             async for event in events:
@@ -127,9 +128,9 @@ async def _ask(work: Assignment, model: str, engine: Engine) -> tuple[str, str]:
                     first_ms = first_ms or int((time.monotonic() - started) * 1000)
                     parts.append(event.text)
                 elif isinstance(event, Completion):
-                    usage, stop_reason = event.usage, event.stop_reason
+                    usage, stop_reason, outcome = event.usage, event.stop_reason, "ok"
     except ProviderError as error:
-        outcome = error.code
+        outcome, usage = error.code, error.partial or usage
         raise
     finally:
         window = await engine.window(model)
@@ -156,7 +157,7 @@ async def _ask(work: Assignment, model: str, engine: Engine) -> tuple[str, str]:
             outcome=outcome,
             system_digest=hashlib.sha256(request.system[0].text.encode()).hexdigest(),
         )
-    return "".join(parts), stop_reason
+    return storable("".join(parts)), stop_reason
 
 
 def _judge(work: Assignment, text: str, stop_reason: str, engine: Engine) -> Verdict:

@@ -23,6 +23,7 @@ from chat.models import Turn
 from chat.providers.base import Completion, ContextOverflow, ProviderError, StepEvent, TextDelta
 from chat.store import leases, loading
 from chat.store.closing import Closed
+from chat.store.database import storable
 from chat.store.loading import Loaded
 from chat.stream.hub import Hub
 
@@ -72,15 +73,18 @@ class Run:
         except Released:
             return await self._requeue("restarting", costs_attempt=False)
         except ProviderError as error:
-            if error.transient and self.running.text and self.running.claim.attempt < leases.MOST_ATTEMPTS:
-                return await self._requeue("retrying", costs_attempt=True)
+            self.running.usage = error.partial or self.running.usage
+            if error.transient and self.running.text and self._may_try_again():
+                return await self._requeue("retrying", costs_attempt=True, error=error.code)
             return await self._close(Turn.Status.FAILED, error=error.code)
         except BudgetError:
             return await self._close(Turn.Status.FAILED, error="too_large")
         except UnknownWindow:
             return await self._close(Turn.Status.FAILED, error="unknown_window")
         except loading.MovedTooOften:
-            return await self._requeue("waiting", costs_attempt=True)
+            if self._may_try_again():
+                return await self._requeue("waiting", costs_attempt=True)
+            return await self._close(Turn.Status.FAILED, error="moved")
         except Turn.DoesNotExist:
             return self._let_go()
         except Interrupted:
@@ -101,6 +105,8 @@ class Run:
                 await self._stream(self.assembled)
                 return
             except ContextOverflow as error:
+                if self.running.text:
+                    raise  # said in the middle of a reply; another request would begin it once more
                 refused = self.assembled
                 self.assembled = await self._smaller(refused, error)
                 await self._record_refusal(refused)
@@ -157,7 +163,7 @@ class Run:
                 if isinstance(event, TextDelta):
                     if running.first_ms is None:
                         running.first_ms = int((time.monotonic() - running.sent_at) * 1000)
-                    self.hub.append(self.loaded.session_id, live, event.text)
+                    self.hub.append(self.loaded.session_id, live, storable(event.text))
                     running.grew()
                 elif isinstance(event, StepEvent):
                     running.steps.append(event.step)
@@ -184,17 +190,28 @@ class Run:
             stop_reason=self.running.stop_reason or error,
             usage=ending.outcome.usage,
             gauge=ending.gauge,
+            text=ending.outcome.reply,
         )
         if self.assembled and self.running.usage.total_input:
             await requests.learn(self.engine, self.assembled, self.running.usage.total_input)
         return closed
 
-    async def _requeue(self, phase: str, *, costs_attempt: bool) -> None:
-        """Back to the queue. What was said so far stays in the row until a later attempt has said more."""
+    def _may_try_again(self) -> bool:
+        return self.running.claim.attempt < leases.MOST_ATTEMPTS
+
+    async def _requeue(self, phase: str, *, costs_attempt: bool, error: str = "") -> None:
+        """Back to the queue. What was said so far stays in the row until a later attempt has said more.
+
+        With `error` the call is recorded: its tokens were paid, whatever comes of the turn.
+        """
         claim = self.running.claim
-        if self.running.text:
+        if len(self.running.text) > len(claim.kept):
             await self.engine.database.run(leases.beat_turn, claim, self.running.lease_s, self.running.text)
         await self.engine.database.run(leases.release_turn, claim, costs_attempt=costs_attempt)
+        if error and self.loaded and self.budget and self.policy and self.assembled:
+            await self.engine.database.run(
+                closing.record_broken, self.running, self.loaded, self.budget, self.policy, self.assembled, error
+            )
         self.hub.status(claim.session_id, claim.id, phase)
         self._let_go()
 

@@ -81,7 +81,9 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
         if turn is None:
             return None
         prompt_tokens = turn.prompt_tokens if outcome.prompt_tokens is None else outcome.prompt_tokens
-        own = prompt_tokens + outcome.reply_tokens + sum(step.tokens for step in outcome.steps)
+        # Thinking is deleted at close: newer models refuse it after any edit of what is before.
+        steps = [step for step in outcome.steps if step.kind != "thinking"]
+        own = prompt_tokens + outcome.reply_tokens + sum(step.tokens for step in steps)
         upto = (turn.before or 0) + own
         prompt = turn.prompt
         excluded = "refusal" if outcome.status == Turn.Status.REFUSED else turn.excluded_by
@@ -99,21 +101,24 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
             prompt_source=outcome.prompt_source,
             reply_tokens=outcome.reply_tokens,
             reply_source=outcome.reply_source,
-            step_count=len(outcome.steps),
+            step_count=len(steps),
             tokens_upto=upto,
-            digest=coverage.turn_digest(prompt, outcome.reply, [step.body for step in outcome.steps]),
+            digest=coverage.turn_digest(prompt, outcome.reply, [step.body for step in steps]),
             excluded_by=excluded,
             lease_until=None,
             closed_at=Now(),
         )
         if not changed:
             return None
-        Step.objects.bulk_create(_steps(turn, outcome.steps))
+        Step.objects.bulk_create(_steps(turn, steps))
         notices, trimmed = (), False
         if outcome.sent:
             _store_manifest(turn, outcome.sent)
             trimmed = outcome.sent.manifest.trimmed and outcome.sent.context_version == session.context_version
             notices = _notices(session, turn, outcome.sent)
+            if outcome.sent.context_version != session.context_version:
+                # A compaction committed meanwhile: what this request left out may be covered by now.
+                coverage.heal_trims(session, session.window_from)
         version = session.context_version + (1 if trimmed else 0)
         values: dict[str, object] = {"open_tokens": F("open_tokens") + own, "updated_at": Now()}
         if trimmed and outcome.sent:
@@ -156,8 +161,6 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
 
 
 def _steps(turn: Turn, steps: Sequence[context.Step]) -> list[Step]:
-    """Rows of the steps. Thinking is deleted at close: newer models refuse it after any edit of what is before."""
-    kept = [step for step in steps if step.kind != "thinking"]
     return [
         Step(
             turn=turn,
@@ -170,7 +173,7 @@ def _steps(turn: Turn, steps: Sequence[context.Step]) -> list[Step]:
             is_error=step.is_error,
             finished_at=Now(),
         )
-        for index, step in enumerate(kept)
+        for index, step in enumerate(steps)
     ]
 
 

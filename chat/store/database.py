@@ -79,6 +79,20 @@ class Database:
             self._kept.clear()
 
 
+def storable(text: str) -> str:
+    """`text` as every database can store it: PostgreSQL refuses NUL, and no driver encodes half a surrogate pair.
+
+    Both arrive: a page's JSON and a model's may escape anything.
+    """
+    if "\x00" in text:
+        text = text.replace("\x00", "\ufffd")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 def passes(error: Exception) -> bool:
     """Whether an error of the database may be gone with the next try: a lock, a restart, a connection that was cut.
 

@@ -172,6 +172,11 @@ def is_open(kind: str, session_id) -> bool:
     return Job.objects.filter(kind=kind, session_id=session_id, state__in=open_states).exists()
 
 
+def is_running(kind: str, session_id) -> bool:
+    """Whether somebody is at the session's job of this kind now."""
+    return Job.objects.filter(kind=kind, session_id=session_id, state=Job.State.RUNNING).exists()
+
+
 def beat_job(claim: Claim, lease_s: float) -> bool:
     """Hold on to a job; False when it is lost or was cancelled."""
     return bool(_owned_job(claim).update(lease_until=Now() + timedelta(seconds=lease_s)))
