@@ -1,15 +1,19 @@
 """Every address of the site, by the room that answers it."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
 
-from chat.web import health
+from chat.web import health, signup
+
+sign_in = auth.LoginView.as_view(redirect_authenticated_user=True, extra_context={"signup": settings.CHAT_SIGNUP})
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
-    path("accounts/login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("accounts/login/", sign_in, name="login"),
+    path("accounts/signup/", signup.signup, name="signup"),
     path("accounts/logout/", auth.LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),

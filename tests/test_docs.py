@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.staticfiles import finders
 
 from chat.context import budget, compaction
+from tests import law
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
@@ -44,6 +45,17 @@ def test_every_setting_is_documented_and_every_documented_setting_exists():
 def test_a_setting_of_ours_has_the_name_of_its_variable():
     for name in filter(OURS.fullmatch, environment_reads()):
         assert hasattr(settings, name), name
+
+
+# Used where it is read, or by the benchmarks.
+NOT_ELSEWHERE = {"CHAT_BENCH_DATA", "CHAT_DATABASE_POOL", "CHAT_LOG_LEVEL", "CHAT_SECURE_COOKIES", "CHAT_TRUST_PROXY"}
+NOT_ELSEWHERE |= {"CHAT_VAR_DIR"}
+
+
+def test_no_setting_of_ours_is_read_and_then_forgotten():
+    used = "".join(source for module, source in law.sources().items() if module != "ctxsite.settings")
+    ours = set(filter(OURS.fullmatch, environment_reads())) - NOT_ELSEWHERE
+    assert [name for name in sorted(ours) if not re.search(rf"settings\.{name}\b", used)] == []
 
 
 def plain_defaults() -> dict[str, str]:
