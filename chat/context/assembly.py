@@ -5,10 +5,10 @@ exchange with documents, facts and summaries; the turns, append-only; the curren
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chat.context import caching, manifest, prompts, selection, transcript
-from chat.context.budget import Budget, BudgetError, least_window
+from chat.context.budget import WIDEST, Budget, BudgetError, least_window
 from chat.context.overflow import LADDER, Cut, at, below
 from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS, REQUEST_TOKENS, Counter
 from chat.context.values import (
@@ -140,6 +140,7 @@ class _Builder:
         self.start = slide(sizes, window_from=history.window_from, limits=limits)
         self.riding = selection.riding(self.loaded, window_from=history.window_from, limit=budget.pins)
         self.summaries = selection.summaries(history.summaries, budget.summaries_at_most)
+        self.facts = selection.price(history.facts, self.summaries, self.count)
         self.wanted: Mapping[str, int] = self._wanted()
 
     def count(self, text: str) -> int:
@@ -153,17 +154,10 @@ class _Builder:
         """One request and its manifest, whatever its size."""
         system = self._system()
         summaries = () if cut.summaries or cut.alone else self.summaries
-        extras = selection.extras(
-            self.extras,
-            cut=cut,
-            budget=self.budget,
-            counter=self.counter,
-            present=self.excluded.keys() | {turn.number for turn in self._uncut(cut)},
-            before=self.prompt.number,
-        )
+        extras = self._extras(cut, self.budget)
         fresh = [block for _, block in extras]
         verbatim = self._verbatim(cut, self._room(cut, limit, summaries, fresh))
-        facts = self._facts(cut, summaries, verbatim.start)
+        facts, unsaid = self._facts(cut, summaries, verbatim.start)
         current = self._current(cut, limit, facts, fresh)
         runs = self._runs(cut, verbatim, summaries, extras, current[-1])
         head = self._head(facts, summaries, {run.how for run in runs})
@@ -182,7 +176,7 @@ class _Builder:
             messages=messages,
             ttl=self.ttl,
         )
-        report = manifest.report(request, self.budget, self.wanted)
+        report = manifest.report(request, self.budget, self.wanted, {"facts": unsaid})
         return Assembled(
             request=request,
             manifest=Manifest(
@@ -203,7 +197,7 @@ class _Builder:
         """What is left for turns. Which facts are said depends on them: as many as there could be are held back."""
         if cut.history is None or cut.alone:
             return 0
-        facts = self._facts(cut, summaries, self.prompt.number)
+        facts, _ = self._facts(cut, summaries, self.prompt.number)
         aside = [*self._system(), *self._head(facts, summaries, set()), *self._current(cut, limit, facts, fresh)]
         return max(0, min(self.budget.input_limit, limit) - self._frame() - _tokens(aside))
 
@@ -217,39 +211,39 @@ class _Builder:
 
     def _wanted(self) -> dict[str, int]:
         """Tokens by component had everything been sent."""
-        messages, unanswered = transcript.turn_messages(self.stored, self.count)
-        everything = Request(
-            model=self.model,
-            max_tokens=self.budget.response,
-            system=self._system(),
-            messages=(
-                *self._opening(self._head(self.history.facts, self.history.summaries, set())),
-                *messages,
-                Message(
-                    role="user",
-                    blocks=(*unanswered, *self._current(Cut(), self.budget.input_limit, (), self._offered())),
-                ),
-            ),
+        turns, unanswered = transcript.turn_messages(self.stored, self.count)
+        unbounded = replace(self.budget, recall=WIDEST, documents=WIDEST)
+        fresh = [block for _, block in self._extras(Cut(), unbounded)]
+        current = self._current(Cut(), self.budget.input_limit, (), fresh)
+        messages = (
+            *self._opening(self._head((), self.history.summaries, set())),
+            *turns,
+            Message(role="user", blocks=(*unanswered, *current)),
         )
-        return manifest.used(everything)
+        return manifest.used(Request(model=self.model, max_tokens=1, system=self._system(), messages=messages))
 
-    def _offered(self) -> list[Block]:
-        return [self._block(extra.text, extra.component, extra.ref) for extra in self.extras if extra.text.strip()]
+    def _extras(self, cut: Cut, budget: Budget) -> list[tuple[Extra, Block]]:
+        return selection.extras(
+            self.extras,
+            cut=cut,
+            budget=budget,
+            counter=self.counter,
+            present=self.excluded.keys() | {turn.number for turn in self._uncut(cut)},
+            before=self.prompt.number,
+        )
 
     def _system(self) -> tuple[Block, ...]:
         text = self.history.instructions
         return (self._block(text, "system", "instructions"),) if text.strip() else ()
 
-    def _facts(self, cut: Cut, summaries: Sequence[Summary], start: int) -> tuple[Fact, ...]:
-        if cut.alone:
-            return ()
+    def _facts(self, cut: Cut, summaries: Sequence[Summary], start: int) -> tuple[tuple[Fact, ...], int]:
+        """The facts that are said, and the tokens of those that would be, were there room."""
         return selection.facts(
-            self.history.facts,
-            summaries=summaries,
+            self.facts,
+            summaries=bool(summaries),
             start=start,
             excluded=self.excluded.keys(),
-            limit=self.budget.facts,
-            count=self.count,
+            limit=0 if cut.alone else self.budget.facts,
         )
 
     def _head(self, facts: Sequence[Fact], summaries: Sequence[Summary], hows: set[How]) -> list[Block]:

@@ -42,7 +42,7 @@ def place(
     for at in _candidates(system, messages, head=head):
         if at not in chosen and upto[at] >= least and len(chosen) < MOST_BREAKPOINTS:
             chosen.append(at)
-    marked = iter([replace(block, cache=at in chosen) for at, block in enumerate(blocks)])
+    marked = iter([replace(block, cache=True) if at in chosen else block for at, block in enumerate(blocks)])
     return (
         tuple(next(marked) for _ in system),
         tuple(replace(message, blocks=tuple(next(marked) for _ in message.blocks)) for message in messages),

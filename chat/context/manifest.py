@@ -58,10 +58,16 @@ def used(request: Request) -> dict[str, int]:
     return out
 
 
-def report(request: Request, budget: Budget, wanted: Mapping[str, int]) -> tuple[Line, ...]:
-    """The budget report: a line a component, with what it holds and what it would have held, had all fitted."""
+def report(request: Request, budget: Budget, wanted: Mapping[str, int], beyond: Mapping[str, int]) -> tuple[Line, ...]:
+    """The budget report: a line a component, with what it holds and what it would have held, had all fitted.
+
+    That is what was `wanted`, or what it holds and what was left `beyond` its budget.
+    """
     held = used(request)
-    return tuple(Line(name, budget.of(name), held[name], max(held[name], wanted.get(name, 0))) for name in COMPONENTS)
+    return tuple(
+        Line(name, budget.of(name), held[name], max(held[name] + beyond.get(name, 0), wanted.get(name, 0)))
+        for name in COMPONENTS
+    )
 
 
 def component(block: Block) -> str:

@@ -1,7 +1,7 @@
 """What of each component is sent: each cuts itself to its own budget before the whole is counted."""
 
 from collections.abc import Callable, Iterable, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from chat.context import prompts
 from chat.context.budget import Budget
@@ -66,27 +66,44 @@ def summaries(given: Iterable[Summary], limit: int) -> tuple[Summary, ...]:
     return tuple(reversed(kept))
 
 
-def facts(
-    given: Sequence[Fact], *, summaries: Sequence[Summary], start: int, excluded: Set[int], limit: int, count: Count
-) -> tuple[Fact, ...]:
-    """The facts that nothing else in the request says, up to `limit` tokens; those of the cached prefix win.
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A fact with its tokens, and whether one of the summaries says its value."""
 
-    A fact goes unsaid when its turn stands word for word (from `start` on) or a summary holds its value, unless it is
-    pinned; a fact of an excluded turn always does.
-    """
+    fact: Fact
+    tokens: int
+    summarised: bool
+
+
+def price(given: Iterable[Fact], summaries: Iterable[Summary], count: Count) -> tuple[Priced, ...]:
+    """The facts as `facts` chooses from them: those of the cached prefix first, so that no new one pushes them out."""
     said = Haystack("\n".join(summary.text for summary in summaries))
-    left = limit
+    ordered = sorted(given, key=lambda fact: not fact.settled)
+    return tuple(Priced(fact, count(prompts.wrap_facts([fact])), said.holds(fact.value)) for fact in ordered)
+
+
+def facts(
+    given: Iterable[Priced], *, summaries: bool, start: int, excluded: Set[int], limit: int
+) -> tuple[tuple[Fact, ...], int]:
+    """The facts that nothing else in the request says, up to `limit` tokens, and the tokens of those beyond it.
+
+    The first given win. A fact goes unsaid when its turn stands word for word (from `start` on) or, where there are
+    `summaries`, one of them says its value, unless it is pinned; a fact of an excluded turn always does.
+    """
+    left, beyond = limit, 0
     out: list[Fact] = []
-    for fact in sorted(given, key=lambda fact: not fact.settled):
+    for one in given:
+        fact = one.fact
         if fact.turn in excluded:
             continue
-        if fact.turn is not None and not fact.pinned and (fact.turn >= start or said.holds(fact.value)):
+        if fact.turn is not None and not fact.pinned and (fact.turn >= start or (summaries and one.summarised)):
             continue
-        tokens = count(prompts.wrap_facts([fact]))
-        if tokens <= left:
-            left -= tokens
+        if one.tokens <= left:
+            left -= one.tokens
             out.append(fact)
-    return tuple(out)
+        else:
+            beyond += one.tokens
+    return tuple(out), beyond
 
 
 def pins(loaded: Sequence[Turn], *, start: int, window_from: int, limit: int) -> set[int]:

@@ -439,6 +439,21 @@ def test_a_fact_is_said_where_neither_a_turn_nor_a_summary_says_it() -> None:
     assert not any(value in settled.text + fresh.text for value in ("A-7731", "C-9000", "D-1111", "X"))
 
 
+def test_facts_over_their_budget_are_counted_as_cut_and_those_that_need_not_be_said_are_not() -> None:
+    spoken = tuple(Fact(kind="id", value=f"A-{number}", turn=11) for number in range(50))
+    line = next(
+        line
+        for line in make(story(*turns(10, 12), facts=spoken, window_from=10, window=8_000)).manifest.report
+        if line.component == "facts"
+    )
+    assert (line.used, line.before, line.truncated) == (0, 0, False)
+    unspoken = tuple(Fact(kind="id", value=f"B-{number}", turn=3) for number in range(50))
+    assembled = make(story(*turns(10, 12), facts=unspoken, window_from=10, window=8_000))
+    line = next(line for line in assembled.manifest.report if line.component == "facts")
+    assert 0 < line.used <= line.budget < line.before
+    assert assembled.dropped == {"facts"}
+
+
 def test_the_facts_of_turns_that_a_trim_left_out_are_said() -> None:
     facts = (Fact(kind="id", value="A-7731", turn=2),)
     case = story(*turns(1, 100, tokens=1_000), facts=facts, window=80_000)
