@@ -104,7 +104,8 @@ def read_summaries(summaries: Iterable[Summary]) -> tuple[tuple[Section, ...], t
     values: list[str] = []
     for summary in summaries:
         pieces = _HEADING.split(summary.text)
-        texts[""].append(pieces[0].replace(OPENING, "").strip())
+        opening = pieces[0].replace(OPENING, "").strip()
+        texts[""].append(opening[:1].upper() + opening[1:])
         for title, body in zip(pieces[1::2], pieces[2::2], strict=False):
             if f"## {title}" == EXACT_HEADING:
                 values += [value for line in body.splitlines() for value in _values(line)]
