@@ -33,16 +33,27 @@ class ReadOnly(admin.ModelAdmin):
 class ModelCallAdmin(ReadOnly):
     """Calls to models, newest first."""
 
-    list_display = ("at", "session", "number", "purpose", "model", "size", "output", "outcome", "miss_cause", "cost")
+    list_display = (
+        "at",
+        "session",
+        "number",
+        "purpose",
+        "model",
+        "whole_input",
+        "output",
+        "outcome",
+        "miss_cause",
+        "cost",
+    )
     list_filter = ("purpose", "outcome", "miss_cause")
     ordering = ("-at",)
 
     @admin.display(description=_("input"))
-    def size(self, call: ModelCall) -> str:
-        """The whole input, cached tokens included."""
-        return figures.tokens(call.input + call.cache_read + call.cache_write)
+    def whole_input(self, call: ModelCall) -> str:
+        """Cached tokens included."""
+        return figures.tokens(call.size)
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """The session's page links here with its id."""
         return lookup == "session" or super().lookup_allowed(lookup, value, request)
 

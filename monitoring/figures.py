@@ -63,8 +63,8 @@ def dollars(amount: Decimal | float | None) -> str:
     """Cents where there are any, tenths of a cent below ten cents: 16.84 -> "$16.84", 0.0971 -> "$0.097"."""
     if amount is None:
         return NONE
-    size = abs(amount)
-    text = f"{size:,.4f}" if 0 < size < 0.01 else f"{size:,.3f}" if 0 < size < 1 else f"{size:,.2f}"
+    size = abs(Decimal(amount))
+    text = f"{size:,.4f}" if 0 < size < Decimal("0.01") else f"{size:,.3f}" if 0 < size < 1 else f"{size:,.2f}"
     return f"{MINUS if amount < 0 else ''}${text}"
 
 

@@ -36,7 +36,8 @@ class ModelCall(models.Model):
 
     The size of the input is input + cache_read + cache_write. `components` are our estimates of its parts.
     `compacts_at` is the context length at which compaction is due and `reserve` what is kept free for the reply
-    and as headroom, both in tokens, 0 when not told. `cost` is in US dollars, None when the price is unknown.
+    and as headroom, both in tokens, 0 when not told. `cost` and `saved` (by the prompt cache) are in US dollars
+    at the prices of the day, None when the price is unknown.
     `outcome` is "ok" or the code of the error; `system_digest` tells system prompts apart without holding them.
     """
 
@@ -66,6 +67,7 @@ class ModelCall(models.Model):
     outcome = models.CharField(max_length=CODE, default="ok")
     miss_cause = models.CharField(max_length=CODE, blank=True)
     cost = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
+    saved = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
 
     class Meta:
         verbose_name = _("model call")
@@ -77,6 +79,11 @@ class ModelCall(models.Model):
 
     def __str__(self) -> str:
         return str(self.call)
+
+    @property
+    def size(self) -> int:
+        """The whole input: input_tokens + cache_read_input_tokens + cache_creation_input_tokens."""
+        return self.input + self.cache_read + self.cache_write
 
 
 class ContextEvent(models.Model):

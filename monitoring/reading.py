@@ -1,25 +1,24 @@
 """Recorded rows, read as the values of `monitoring.series`.
 
-A session's page costs eight queries, however long the session is; only `samples_of` grows with it (integers, no
-components), because averages and quantiles are of all its calls.
+A session's page costs nine queries, however long the session is. Only `counted` grows with it, by eight small columns
+a reply, because averages and quantiles are of all of them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 
 from monitoring.models import ContextEvent, Kind, ModelCall, Purpose, SessionGauge
-from monitoring.series import Mark, Sample, place
+from monitoring.series import Counted, Mark, Sample, place
 
-# What statistics need; the components are read for the turns that are drawn.
-COUNTED = (
-    "number", "at", "model", "window", "input", "cache_read", "cache_write", "output", "first_ms", "total_ms", "ttl",
-    "outcome", "miss_cause",
+DRAWN = (
+    "number", "at", "model", "window", "input", "cache_read", "cache_write", "output", "components", "estimate",
+    "compacts_at", "reserve", "first_ms", "total_ms", "stop_reason", "outcome", "miss_cause", "cost",
 )  # fmt: skip
-DRAWN = (*COUNTED, "components", "estimate", "compacts_at", "reserve", "stop_reason", "cost")
 MARKED = (
     "kind", "number", "at", "tokens_before", "tokens_after", "seconds", "outcome", "code", "model",
 )  # fmt: skip
@@ -27,11 +26,14 @@ MARKED = (
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a session's calls of every purpose come to. `cost` in US dollars of the `calls - unpriced` known ones."""
+    """What a session's calls of every purpose come to. Dollars are of the `calls - unpriced` whose price is known."""
 
     calls: int
-    cost: Decimal | None
     unpriced: int
+    cost: Decimal | None
+    saved: Decimal | None
+    started: datetime | None
+    ended: datetime | None
 
 
 def gauge_of(session: UUID) -> SessionGauge | None:
@@ -43,34 +45,35 @@ def _replies(session: UUID) -> QuerySet[ModelCall]:
     return ModelCall.objects.filter(session=session, purpose=Purpose.REPLY, number__isnull=False)
 
 
-def samples_of(session: UUID) -> list[Sample]:
-    """Every reply of the session in order, without its components."""
-    return list(_samples(_replies(session).order_by("at", "pk"), COUNTED))
+def counted(session: UUID) -> list[Counted]:
+    """Every reply of the session in order, as statistics need it."""
+    return list(map(Counted._make, _replies(session).order_by("at", "pk").values_list(*Counted._fields)))
 
 
-def drawn(session: UUID, first: int, last: int) -> Iterator[Sample]:
+def newest_turn(session: UUID) -> int:
+    """The highest number of a turn with a reply; 0 with none."""
+    return _replies(session).aggregate(newest=Max("number"))["newest"] or 0
+
+
+def drawn(session: UUID, first: int, last: int) -> list[Sample]:
     """The replies of turns `first` to `last` with everything that is drawn, in order."""
-    return _samples(_replies(session).filter(number__range=(first, last)).order_by("at", "pk"), DRAWN)
+    rows = _replies(session).filter(number__range=(first, last)).order_by("at", "pk").values_list(*DRAWN)
+    return [Sample(**dict(zip(DRAWN, row, strict=True))) for row in rows]
 
 
-def _samples(rows: QuerySet[ModelCall], fields: tuple[str, ...]) -> Iterator[Sample]:
-    return (Sample(**dict(zip(fields, row, strict=True))) for row in rows.values_list(*fields).iterator(2_000))
-
-
-def marks(session: UUID, samples: Sequence[Sample], first: int, last: int) -> list[Mark]:
+def marks(session: UUID, samples: Sequence[Sample], first: int, last: int, newest: int) -> list[Mark]:
     """What was done to the context of turns `first` to `last`, in order, and what the next turn will see first.
 
-    `samples` are all of the session's, since events are told apart by when they happened (series.place).
+    `samples` are those of the range. Events are found by time, from the last request before the range to the last
+    one of it, since a compaction is told with the turns that it covers and not with the one that first sees it.
     """
-    before = [sample.sent for sample in samples if sample.number < first]
-    upto = [sample.at for sample in samples if sample.number <= last]
     rows = ContextEvent.objects.filter(session=session).order_by("at", "pk")
-    if before:
-        rows = rows.filter(at__gt=max(before))
-    newest = max((sample.number for sample in samples), default=0)
-    if upto and last < newest:
-        rows = rows.filter(at__lt=max(upto))
-    found = place((Mark(**dict(zip(MARKED, row, strict=True))) for row in rows.values_list(*MARKED)), samples)
+    before = _replies(session).filter(number__lt=first).order_by("-at").values_list("at", flat=True).first()
+    if before and first > 1:
+        rows = rows.filter(at__gt=before)
+    if samples and last < newest:
+        rows = rows.filter(at__lte=max(sample.at for sample in samples))
+    found = place([Mark(**dict(zip(MARKED, row, strict=True))) for row in rows.values_list(*MARKED)], samples)
     end = newest + 1 if last >= newest else last
     return [mark for mark in found if mark.number is None or first <= mark.number <= end]
 
@@ -92,11 +95,16 @@ def rejections(counts: dict[tuple[str, bool], int]) -> int:
 
 
 def totals(session: UUID) -> Totals:
-    """Calls and cost of all purposes."""
+    """Calls, cost, savings and time of all purposes."""
     found = ModelCall.objects.filter(session=session).aggregate(
-        calls=Count("pk"), spent=Sum("cost"), priced=Count("cost")
+        calls=Count("pk"),
+        priced=Count("cost"),
+        cost=Sum("cost"),
+        saved=Sum("saved"),
+        started=Min("at"),
+        ended=Max("at"),
     )
-    return Totals(calls=found["calls"], cost=found["spent"], unpriced=found["calls"] - found["priced"])
+    return Totals(unpriced=found["calls"] - found.pop("priced"), **found)
 
 
 def stamp(session: UUID) -> str:

@@ -119,12 +119,10 @@ def record_call(
         outcome=_code(outcome) or "ok",
         miss_cause=_code(miss_cause),
     )
-    row.cost = _cost(row)
-    size = row.input + row.cache_read + row.cache_write
-    gauge = None
+    row.cost, row.saved = _cost(row)
     # Only a reply tells how full its session is; one that failed before the API counted it tells nothing.
-    if row.purpose == Purpose.REPLY and session is not None and size:
-        gauge = SessionGauge.objects.filter(pk=session).first()
+    gauge = _gauge(session) if session is not None and row.purpose == Purpose.REPLY and row.size else None
+    if gauge is not None:
         row.miss_cause = row.miss_cause or _miss_cause(gauge, row, _digest(tools_digest))
     try:
         with transaction.atomic():
@@ -134,9 +132,9 @@ def record_call(
         if not ModelCall.objects.filter(call=call).exists():
             raise
         return False
-    if row.purpose == Purpose.REPLY and session is not None and size:
+    if gauge is not None:
         _write_gauge(gauge, row, _digest(tools_digest))
-    share = series.utilisation(size, row.window)
+    share = series.utilisation(row.size, row.window)
     given = {name: getattr(row, name) for name in CALL_FIELDS if name != "utilisation"}
     _log_on_commit("model_call", given | {"utilisation": None if share is None else round(share, 4)})
     return True
@@ -200,21 +198,24 @@ def _ask(name: str, source: Source) -> dict[str, int | float] | None:
         return None
 
 
-def _cost(row: ModelCall) -> Decimal | None:
+def _cost(row: ModelCall) -> tuple[Decimal | None, Decimal | None]:
+    """What the call cost and what the cache saved on it, in US dollars."""
     if row.purpose == Purpose.COUNT:
-        return Decimal(0)
-    return pricing.cost(
-        row.model,
-        input=row.input,
-        cache_read=row.cache_read,
-        cache_write=row.cache_write,
-        output=row.output,
-        ttl=row.ttl,
-    )
+        return Decimal(0), Decimal(0)
+    sent = {"input": row.input, "cache_read": row.cache_read, "cache_write": row.cache_write}
+    cost = pricing.cost(row.model, output=row.output, ttl=row.ttl, **sent)
+    return cost, pricing.saved_by_caching(row.model, ttl=row.ttl, **sent)
 
 
-def _miss_cause(gauge: SessionGauge | None, row: ModelCall, tools_digest: str) -> str:
-    previous = gauge and series.Prefix(
+def _gauge(session: UUID) -> SessionGauge:
+    """The session's gauge, or a new one that has not seen a call."""
+    return SessionGauge.objects.filter(pk=session).first() or SessionGauge(session=session)
+
+
+def _miss_cause(gauge: SessionGauge, row: ModelCall, tools_digest: str) -> str:
+    if gauge.at is None:
+        return ""
+    previous = series.Prefix(
         at=gauge.at,
         model=gauge.model,
         cached=gauge.cached,
@@ -228,7 +229,7 @@ def _miss_cause(gauge: SessionGauge | None, row: ModelCall, tools_digest: str) -
         read=row.cache_read,
         system=row.system_digest,
         tools=tools_digest,
-        changed=gauge.changed if gauge and _was_sent_with(gauge, row) else "",
+        changed=gauge.changed if _was_sent_with(gauge, row) else "",
     )
     return series.cache_miss_cause(previous, current)
 
@@ -239,9 +240,8 @@ def _was_sent_with(gauge: SessionGauge, row: ModelCall) -> bool:
     return gauge.changed_at is None or gauge.changed_at <= sent or gauge.changed != "compaction"
 
 
-def _write_gauge(gauge: SessionGauge | None, row: ModelCall, tools_digest: str) -> None:
-    number, size = row.number or 0, row.input + row.cache_read + row.cache_write
-    gauge = gauge or SessionGauge(session=row.session)
+def _write_gauge(gauge: SessionGauge, row: ModelCall, tools_digest: str) -> None:
+    number, size = row.number or 0, row.size
     if number > gauge.number:
         base = gauge.tokens, gauge.number, gauge.growth
     elif number == gauge.number:

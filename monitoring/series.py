@@ -7,12 +7,15 @@ that the API counted, so that the parts of a bar add up to the bar.
 
 import bisect
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from operator import itemgetter
+from typing import NamedTuple
 
-from monitoring import figures, pricing
+from monitoring import figures
 
 # From the bottom of a bar to its top: what changes least stands lowest.
 COMPONENTS = ("system", "documents", "facts", "summaries", "recall", "history", "tool_results", "current")
@@ -50,7 +53,6 @@ class Sample:
     reserve: int = 0
     first_ms: int | None = None
     total_ms: int | None = None
-    ttl: str = "5m"
     stop_reason: str = ""
     outcome: str = "ok"
     miss_cause: str = ""
@@ -81,12 +83,18 @@ class Sample:
         """How far the estimate was off, as a share of the truth: negative where it was too low."""
         return (self.estimate - self.size) / self.size if self.estimate and self.size else None
 
-    @property
-    def saved(self) -> Decimal | None:
-        """US dollars saved by caching."""
-        return pricing.saved_by_caching(
-            self.model, input=self.input, cache_read=self.cache_read, cache_write=self.cache_write, ttl=self.ttl
-        )
+
+class Counted(NamedTuple):
+    """What statistics need of one reply: a plain tuple, since a session may have a hundred thousand. Tokens."""
+
+    number: int
+    window: int
+    input: int
+    cache_read: int
+    cache_write: int
+    output: int
+    first_ms: int | None = None
+    miss_cause: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +134,8 @@ class Statistics:
     main_break: str = ""
     first_p50_ms: int | None = None
     first_p95_ms: int | None = None
-    saved: Decimal | None = None
-    unpriced: int = 0
+    peak: float | None = None
+    peak_at: int | None = None
 
 
 # --- one call ----------------------------------------------------------------------------------------------
@@ -255,34 +263,37 @@ def nearest_rank(values: Sequence[int], share: float) -> int | None:
     return sorted(values)[rank - 1]
 
 
-def statistics(samples: Sequence[Sample]) -> Statistics:
-    """Usage over all calls that the API counted."""
-    counted = [sample for sample in samples if sample.size > 0]
+def statistics(calls: Iterable[Counted]) -> Statistics:
+    """Usage over all calls that the API counted, in the order given; of equal maxima the first counts."""
+    counted = [call for call in calls if call.input or call.cache_read or call.cache_write]
     if not counted:
         return Statistics()
-    sizes = [sample.size for sample in counted]
-    total, output = sum(sizes), sum(sample.output for sample in counted)
-    largest = max(counted, key=lambda sample: sample.size)
-    causes = [sample.miss_cause for sample in counted if sample.miss_cause]
-    firsts = [sample.first_ms for sample in counted if sample.first_ms is not None]
-    saved = [sample.saved for sample in counted]
-    priced = [amount for amount in saved if amount is not None]
+    sizes = [call.input + call.cache_read + call.cache_write for call in counted]
+    total, output = sum(sizes), sum(call.output for call in counted)
+    largest = max(sizes)
+    causes = Counter(call.miss_cause for call in counted if call.miss_cause)
+    firsts = [call.first_ms for call in counted if call.first_ms is not None]
+    peak, peak_at = max(
+        ((size / call.window, call.number) for size, call in zip(sizes, counted, strict=True) if call.window),
+        key=itemgetter(0),
+        default=(None, None),
+    )
     return Statistics(
         samples=len(counted),
         average_input=total / len(counted),
         p95_input=nearest_rank(sizes, 0.95),
-        maximum_input=largest.size,
-        maximum_at=largest.number,
+        maximum_input=largest,
+        maximum_at=counted[sizes.index(largest)].number,
         average_output=output / len(counted),
         total_input=total,
         total_output=output,
-        cached=sum(sample.cache_read for sample in counted) / total,
-        breaks=len(causes),
-        main_break=max(sorted(set(causes)), key=causes.count, default=""),
+        cached=sum(call.cache_read for call in counted) / total,
+        breaks=causes.total(),
+        main_break=min(causes, key=lambda cause: (-causes[cause], cause), default=""),
         first_p50_ms=nearest_rank(firsts, 0.5),
         first_p95_ms=nearest_rank(firsts, 0.95),
-        saved=sum(priced, Decimal(0)) if priced else None,
-        unpriced=len(saved) - len(priced),
+        peak=peak,
+        peak_at=peak_at,
     )
 
 

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, OrderBy, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -37,7 +37,10 @@ AFTER_PARTS = (
     "input", "cache_read", "cache_write", "output", "miss_cause", "estimate", "first_ms", "total_ms", "stop_reason",
     "outcome", "cost_usd",
 )  # fmt: skip
-SORTS = {"newest": ("-at", "pk"), "fullest": (F("utilisation").desc(nulls_last=True), "-at")}
+SORTS: dict[str, tuple[OrderBy | str, ...]] = {
+    "newest": ("-at", "pk"),
+    "fullest": (F("utilisation").desc(nulls_last=True), "-at"),
+}
 
 
 def operators_only(view: View) -> View:
@@ -124,28 +127,26 @@ def session(request: HttpRequest, session: UUID) -> HttpResponse:
     stamp = reading.stamp(session)
     if request.GET.get("stamp") == stamp:
         return HttpResponse(status=204)
-    samples = reading.samples_of(session)
-    shown = _range(request, _newest(samples))
-    turns = series.by_turn(reading.drawn(session, shown.first, shown.last))
-    marks = reading.marks(session, samples, shown.first, shown.last)
+    counted = reading.counted(session)
+    shown = _range(request, max((call.number for call in counted), default=0))
+    samples = reading.drawn(session, shown.first, shown.last)
+    turns = series.by_turn(samples)
+    marks = reading.marks(session, samples, shown.first, shown.last, shown.newest)
     counts = reading.events_by_kind(session)
     drawn = chart.draw(turns, marks, shown.first, shown.last)
     everything = request.GET.get("rows") == "all"
-    statistics = series.statistics(samples)
-    gauge = reading.gauge_of(session)
+    totals = reading.totals(session)
     return render(
         request,
         "monitoring/session.html",
         {
             "session": session,
-            "gauge": gauge,
+            "gauge": reading.gauge_of(session),
             "range": shown,
             "spans": SPANS,
-            "statistics": statistics,
-            "maximum": _peak(samples),
-            "totals": reading.totals(session),
-            "started": samples[0].at if samples else None,
-            "long": bool(samples) and samples[-1].at.date() != samples[0].at.date(),
+            "statistics": series.statistics(counted),
+            "totals": totals,
+            "long": bool(totals.started and totals.ended and totals.started.date() != totals.ended.date()),
             "compactions": counts.get((Kind.COMPACTION, True), 0),
             "rejections": reading.rejections(counts),
             "trims": counts.get((Kind.TRIM, True), 0),
@@ -161,11 +162,6 @@ def session(request: HttpRequest, session: UUID) -> HttpResponse:
     )
 
 
-def _peak(samples: Iterable[series.Sample]) -> series.Sample | None:
-    counted = (sample for sample in samples if sample.utilisation)
-    return max(counted, key=lambda sample: sample.utilisation or 0, default=None)
-
-
 def _common() -> dict[str, Any]:
     return {"standin": getattr(settings, "CHAT_STANDIN", False), "watch": series.WATCH, "alert": series.ALERT}
 
@@ -173,8 +169,8 @@ def _common() -> dict[str, Any]:
 @operators_only
 def turns_csv(request: HttpRequest, session: UUID) -> HttpResponse:
     """The calls behind the chart and the table of turns, a line a call; `last=all` for every turn."""
-    shown = _range(request, _newest(reading.samples_of(session)), everything=True)
-    calls = list(reading.drawn(session, shown.first, shown.last))
+    shown = _range(request, reading.newest_turn(session), everything=True)
+    calls = reading.drawn(session, shown.first, shown.last)
     used = {name for call in calls for name in call.components}
     names = [*series.COMPONENTS, *sorted(used - set(series.COMPONENTS))]
     header = [*BEFORE_PARTS, *names, *AFTER_PARTS]
@@ -195,9 +191,9 @@ def turns_csv(request: HttpRequest, session: UUID) -> HttpResponse:
 @operators_only
 def events_csv(request: HttpRequest, session: UUID) -> HttpResponse:
     """The compactions, trims, rungs, rejections, recoveries and surgery of the turns shown."""
-    samples = reading.samples_of(session)
-    shown = _range(request, _newest(samples), everything=True)
-    rows = reading.marks(session, samples, shown.first, shown.last)
+    shown = _range(request, reading.newest_turn(session), everything=True)
+    samples = reading.drawn(session, shown.first, shown.last)
+    rows = reading.marks(session, samples, shown.first, shown.last, shown.newest)
     header = ["turn", "at", "kind", "outcome", "code", "tokens_before", "tokens_after", "seconds", "model"]
     lines = (
         [row.number, row.at.isoformat(), row.kind, row.outcome, row.code, row.tokens_before, row.tokens_after,
@@ -205,10 +201,6 @@ def events_csv(request: HttpRequest, session: UUID) -> HttpResponse:
         for row in rows
     )  # fmt: skip
     return _csv(f"session-{session.hex[:6]}-events-{shown.first}-to-{shown.last}", header, lines)
-
-
-def _newest(samples: Iterable[series.Sample]) -> int:
-    return max((sample.number for sample in samples), default=0)
 
 
 def _csv(name: str, header: list[str], lines: Iterable[list[Any]]) -> HttpResponse:

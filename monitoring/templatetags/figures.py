@@ -65,9 +65,11 @@ def utc(at: datetime, with_day: bool = False) -> str:
 
 
 @register.filter
-def about(turns: int | None) -> str:
-    """A forecast: "~38", "now", or a dash when nobody can tell."""
-    return figures.NONE if turns is None else "now" if turns == 0 else f"~{turns:,}"
+def about(turns: int | str | None) -> str:
+    """A forecast: "~38", "now", or a dash when nobody can tell (a template gives "" where there is no gauge)."""
+    if not isinstance(turns, int):
+        return figures.NONE
+    return f"~{turns:,}" if turns else "now"
 
 
 @register.simple_tag(takes_context=True)

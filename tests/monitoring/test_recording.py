@@ -23,6 +23,7 @@ def test_a_call_is_recorded_with_its_cost(tell, session):
     row = ModelCall.objects.get()
     assert (row.session, row.number, row.turn, row.user) == (session, 3, 1003, 7)
     assert row.components == {"system": 3_000, "history": 6_000, "current": 500}
+    assert row.saved == Decimal("0.034750")  # 8,000 x 0.9 less 1,000 x 0.25, at $5
     assert row.cost == Decimal("0.027750")  # 1,000 + 8,000 x 0.1 + 1,000 x 1.25 at $5, 500 at $25
 
 
@@ -56,7 +57,7 @@ def test_a_fault_that_is_no_duplicate_is_heard(tell, monkeypatch):
 def test_an_unknown_price_is_none_and_counting_tokens_is_free(tell):
     tell(1, model="gpt-x")
     tell(2, purpose="count", output=0)
-    assert list(ModelCall.objects.order_by("number").values_list("cost", flat=True)) == [None, 0]
+    assert list(ModelCall.objects.order_by("number").values_list("cost", "saved")) == [(None, None), (0, 0)]
 
 
 @pytest.mark.parametrize(("field", "given"), [("purpose", "gossip"), ("purpose", "")])

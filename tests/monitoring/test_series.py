@@ -1,14 +1,13 @@
 """What recorded calls add up to."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitoring import series
-from monitoring.series import Mark, Prefix, Sample
+from monitoring.series import Counted, Mark, Prefix, Sample
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -16,6 +15,12 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 def sample(number: int, size: int, **given) -> Sample:
     values = {"at": NOON + timedelta(minutes=number), "model": "claude-opus-4-6", "window": 200_000, "input": size}
     return Sample(number=number, **values | given)
+
+
+def counted(number: int, size: int, **given) -> Counted:
+    return Counted(
+        **{"number": number, "window": 200_000, "input": size, "cache_read": 0, "cache_write": 0, "output": 0} | given
+    )
 
 
 def mark(number: int, kind: str = "compaction", **given) -> Mark:
@@ -161,11 +166,11 @@ def test_a_nearest_rank_is_the_smallest_value_that_enough_values_do_not_exceed(v
 
 def test_statistics_count_only_what_the_api_counted():
     calls = [
-        sample(1, 1_000, output=100, first_ms=400),
-        sample(2, 500, cache_read=2_500, output=300, first_ms=900, miss_cause="ttl"),
-        sample(3, 0, outcome="overloaded"),
-        sample(4, 2_000, output=200, miss_cause="ttl"),
-        sample(5, 2_000, output=200, miss_cause="model"),
+        counted(1, 1_000, output=100, first_ms=400),
+        counted(2, 500, cache_read=2_500, output=300, first_ms=900, miss_cause="ttl"),
+        counted(3, 0),
+        counted(4, 2_000, output=200, miss_cause="ttl"),
+        counted(5, 2_000, output=200, miss_cause="model", window=2_000),
     ]
     found = series.statistics(calls)
     assert found.samples == 4
@@ -177,17 +182,16 @@ def test_statistics_count_only_what_the_api_counted():
     assert found.cached == 2_500 / 8_000
     assert (found.breaks, found.main_break) == (3, "ttl")
     assert (found.first_p50_ms, found.first_p95_ms) == (400, 900)
-    assert found.saved == Decimal("0.01125")
-    assert found.unpriced == 0
+    assert (found.peak, found.peak_at) == (1.0, 5)
 
 
 def test_statistics_of_no_call_know_nothing_and_say_so():
-    assert series.statistics([]) == series.statistics([sample(1, 0)]) == series.Statistics()
+    assert series.statistics([]) == series.statistics([counted(1, 0)]) == series.Statistics()
 
 
-def test_savings_without_any_known_price_are_unknown_and_not_zero():
-    found = series.statistics([sample(1, 10, model="gpt-x"), sample(2, 10, model="gpt-x")])
-    assert (found.saved, found.unpriced) == (None, 2)
+def test_without_a_known_window_there_is_no_peak():
+    found = series.statistics([counted(1, 10, window=0)])
+    assert (found.samples, found.peak, found.peak_at) == (1, None, None)
 
 
 # --- what is said
