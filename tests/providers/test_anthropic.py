@@ -1,20 +1,32 @@
 """What the real provider does beside the contract: deadlines, closing, secrecy, one client a loop."""
 
 import asyncio
+import json
 import logging
 import traceback
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+import anthropic
+import httpx2
 import pytest
 
 from chat.context.values import Message
 from chat.providers.anthropic import AnthropicProvider, Timeouts
 from chat.providers.base import Completion, ContextOverflow, Misconfigured, Refused, TextDelta, Unavailable
 from chat.providers.retry import RetryPolicy
-from chat.providers.standin import StandIn, start_standin
+from chat.providers.standin import StandIn
 from tests.providers.building import MODEL, collect, request, said, text, until_failure
 
 ONCE = RetryPolicy(attempts=1)
+ENDED = [
+    {
+        "type": "message_start",
+        "message": {"id": "msg_1", "model": "m", "usage": {"input_tokens": 1, "output_tokens": 1}},
+    },
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
+    {"type": "message_stop"},
+]
 LONG = "Write a long answer about gardens."
 
 
@@ -56,14 +68,14 @@ class TestDeadlines:
 
     async def test_no_reply_takes_longer_than_the_whole(self, standin: StandIn) -> None:
         standin.delay_ms = 60
-        provider = impatient(standin, whole=0.3)
+        provider = impatient(standin, whole=1.5)
         events, error = await until_failure(provider.stream(request(LONG)))
         assert events
         assert type(error) is Unavailable
         await provider.close()
 
     async def test_a_slow_reader_is_not_the_upstreams_fault(self, standin: StandIn) -> None:
-        provider = impatient(standin, content=0.1, first=5)
+        provider = impatient(standin, content=0.2, first=5)
         seen = 0
         async for _ in provider.stream(request("My order number is A-7731.")):
             seen += 1
@@ -105,18 +117,41 @@ class TestClosing:
         assert await said(provider, "Hello")
 
     def test_a_second_loop_gets_a_client_of_its_own(self) -> None:
-        provider = AnthropicProvider(api_key="k", base_url="http://127.0.0.1:9")
+        made = []
 
-        async def once() -> str:
-            standin = await start_standin(window=16_000, delay_ms=0, first_ms=0)
-            provider._base_url = standin.base_url
-            try:
-                return await said(provider, "Hello")
-            finally:
-                await provider.close()
-                await standin.close()
+        def client() -> httpx2.AsyncClient:
+            made.append(asyncio.get_running_loop())
+            answer = httpx2.Response(200, json={"input_tokens": 7})
+            return anthropic.DefaultAsyncHttpxClient(transport=httpx2.MockTransport(lambda asked: answer))
 
-        assert asyncio.run(once()) == asyncio.run(once())
+        provider = AnthropicProvider(api_key="k", base_url="http://mock.invalid", http_client=client)
+
+        async def twice() -> int:
+            return await provider.count(request("a")) + await provider.count(request("b"))
+
+        assert asyncio.run(twice()) == asyncio.run(twice()) == 14
+        assert len(set(made)) == len(made) == 2
+
+    async def test_a_finished_stream_is_read_to_its_end(self) -> None:
+        exhausted = []
+
+        class Body(httpx2.AsyncByteStream):
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                for event in ENDED:
+                    yield f"data: {json.dumps(event)}\n\n".encode()
+                yield b": nothing more\n\n"
+                exhausted.append(True)
+
+        transport = httpx2.MockTransport(lambda asked: httpx2.Response(200, stream=Body()))
+        provider = AnthropicProvider(
+            api_key="k",
+            base_url="http://mock.invalid",
+            http_client=lambda: anthropic.DefaultAsyncHttpxClient(transport=transport),
+        )
+        *_, last = await collect(provider.stream(request("a")))
+        assert isinstance(last, Completion)
+        assert exhausted
+        await provider.close()
 
     async def test_a_finished_stream_leaves_its_connection_for_the_next(
         self, standin: StandIn, provider: AnthropicProvider

@@ -146,6 +146,10 @@ class TestOrder:
     def test_inside_a_stream_the_type_tells(self, kind: str, leaf: type) -> None:
         assert type(classify(StreamError({"error": {"type": kind, "message": SECRET}}))) is leaf
 
+    def test_wording_never_overrides_a_code(self) -> None:
+        coded = Failure(status=400, type="invalid_request_error", code="tool_name_conflict", message=OVERFLOWS[0][0])
+        assert type(judge(coded, estimate=2, window=1)) is Misconfigured
+
     def test_a_spend_limit_in_words_is_refused_where_no_code_says_so(self) -> None:
         assert type(classify(status_error(429, "rate_limit_error", "You have hit the spend limit"))) is Refused
 

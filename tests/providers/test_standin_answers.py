@@ -281,6 +281,12 @@ ONE_BY_ONE = [
     ("My order number is A-7731.", "My order number was what again?", "A-7731"),
     ("My order number is A-7731.", "Please give me the order number.", "A-7731"),
     ("My order number is A-7731.", "What did I say my order number was?", "A-7731"),
+    ("The wifi password for the office is hunter-22.", "What is the office wifi password?", "hunter-22"),
+    ("Please change my seat from A-1 to B-2.", "What is my seat?", "B-2"),
+    ("My appointment is on Tuesday at 3.", "Is my appointment on Tuesday?", "on Tuesday at 3"),
+    ("Our hotel is the Grand Lisboa.", "Which hotel are we staying at?", "the Grand Lisboa"),
+    ("My daughter is 7 years old.", "How old is my daughter?", "7 years old"),
+    ("Our meeting is at 3 pm.", "What time is our meeting?", "at 3 pm"),
 ]
 
 
@@ -303,6 +309,20 @@ class TestMoreWaysOfSaying:
     def test_a_question_about_what_happened_gets_the_sentence(self) -> None:
         told = "My sister went to Peru in March with her dog."
         assert told in reply(told, "Lovely.", "Where did my sister go in March with the dog?")
+
+    @pytest.mark.parametrize(
+        ("told", "asked"),
+        [
+            ("I live in Lisbon.", "Where do I live?"),
+            ("I was born in 1984.", "When was I born?"),
+            ("I work as a nurse in a small clinic.", "What do I work as?"),
+            ("We are flying to Oslo on Monday.", "Where are we flying on Monday?"),
+            ("We have 45 employees.", "How many employees do we have?"),
+        ],
+    )
+    def test_what_somebody_does_is_found_by_its_verb(self, told: str, asked: str) -> None:
+        assert told in reply(told, "I see.", asked)
+        assert UNKNOWN in reply("I like tea. We sell 12 kinds.", "I see.", asked)
 
     def test_it_knows_nothing_of_the_world(self) -> None:
         assert UNKNOWN in reply("What is the capital of France?")

@@ -152,6 +152,12 @@ class TestRules:
         ledger.clock.now += lives
         assert ledger.ask(body([block(DOCUMENT, mark)]))[1] == 0
 
+    def test_a_read_on_the_way_back_renews_an_entry_too(self, ledger: Ledger) -> None:
+        ledger.ask(body([block(DOCUMENT, "5m")]))
+        for _ in range(3):
+            ledger.clock.now += 299
+            assert ledger.ask(body([block(DOCUMENT), block(f"At {ledger.clock.now}", "5m")]))[1] > 0
+
     def test_writes_are_told_apart_by_time_to_live(self, ledger: Ledger) -> None:
         asked = body([block(DOCUMENT, "5m")], system=[block(RULES, "1h")])
         account = ledger.cache.account(caching.positions(asked), 0)

@@ -95,7 +95,7 @@ _STOP = vocabulary(
     "where "
     "which who whom whose why will with would you your about again ever any just not no yes please tell know remember "
     "say "
-    "said still"
+    "said still many much old long far often"
 )
 
 

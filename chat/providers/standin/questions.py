@@ -56,7 +56,7 @@ _TAIL = re.compile(
 )
 _OWNER = re.compile(r"\b(my|our|the|your|his|her|their)\s+(?=\S)", re.IGNORECASE)
 _WH = re.compile(
-    r"\b(?:what|which|who|whose|where|when|how much|how many|how)(?:'s|\s+is|\s+are|\s+was|\s+were|"
+    r"\b(?:what|which|who|whose|where|when)(?:'s|\s+is|\s+are|\s+was|\s+were|"
     r"\s+will be)?\s+(?P<rest>\S.*)$",
     re.IGNORECASE,
 )
@@ -64,6 +64,7 @@ _KIND_OF_OWNED = re.compile(
     r"^(?:what|which)\s+(?P<kind>[\w-]+)\s+(?:is|are|was|were)\s+(?:my|our|the|his|her|their)\s+(?P<owned>[\w-]+)\b",
     re.IGNORECASE,
 )
+_YES_OR_NO = re.compile(rf"^{_LEAD}(?:is|was|are|were)\s+(?:my|our)\b", re.IGNORECASE)
 _AFTERTHOUGHT = re.compile(
     r"\s*[,;–—]\s+(?=(?:what|which|do|can|could|please|remind|tell|if)\b)|\s+-\s+|\s+(?:is|was) what\b", re.IGNORECASE
 )
@@ -177,7 +178,11 @@ def _attributes(owner: str, rest: str, sentence: str) -> list[Ask]:
         if not phrase or len(phrase) > 8:
             asks.append(Ask("open", sentence))
             continue
-        asks.append(Ask("attribute", sentence, owner, _variants(phrase, sentence), _spelt(part, phrase)))
+        phrases = _variants(phrase, sentence)
+        if _YES_OR_NO.match(sentence):
+            # "Is my seat still B-2?" asks for the seat: the thing is some beginning of what follows.
+            phrases += tuple(phrase[:length] for length in range(len(phrase) - 1, 0, -1))
+        asks.append(Ask("attribute", sentence, owner, phrases, _spelt(part, phrase)))
     return asks
 
 
@@ -211,7 +216,12 @@ def _locate(bare: str) -> tuple[str, str]:
             re.IGNORECASE,
         ):
             return "", ""
-        phrase = re.sub(r"\s+(?:did|have|do|was|is|has|had)\s+(?:i|we|you|it)\b.*$", "", rest, flags=re.IGNORECASE)
+        phrase = re.sub(
+            r"\s+(?:did|have|do|was|is|has|had|are|am|were|will|should|can)\s+(?:i|we|you|it)\b.*$",
+            "",
+            rest,
+            flags=re.IGNORECASE,
+        )
         return "the", phrase
     if len(shortened.split()) <= 4 and not re.match(
         r"(?:do|does|did|is|are|was|were|can|could|will|would|should|have|has|why|really|any)\b",

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from . import language, samples
-from .questions import Ask, asked, is_asking, wants_making
+from . import language, samples, search
+from .questions import Ask, asked, wants_making
 from .request import Reading
-from .statements import Statement, told, value_in
+from .statements import Statement, told
 
 UNKNOWN = "That is not in my context."
 _GREETING = re.compile(
@@ -80,41 +80,17 @@ def _answer(ask: Ask, reading: Reading) -> str:
         return _everything(reading)
     sources = (reading.words, *reading.earlier)
     for phrase in ask.phrases:
-        if value := find(phrase, sources):
-            owned = "" if "'s " in ask.thing else f"{_possessor(ask.owner).capitalize()} "
-            return f"{owned}{ask.thing} is **{value}**."
+        if value := search.find(phrase, sources):
+            thing = ask.thing if phrase == ask.phrases[0] or len(phrase) >= len(ask.phrases[0]) else " ".join(phrase)
+            owned = "" if "'s " in thing else f"{_possessor(ask.owner).capitalize()} "
+            return f"{owned}{thing} is **{value}**."
+    if ask.phrases and (found := search.reordered(ask.phrases[0], sources)):
+        return f"{_possessor(found.owner).capitalize()} {found.phrase} is **{found.value}**."
     # "What did my sister say about the trip?" asks for what happened, not for a thing that has a value.
     happened = ask.kind == "open" or (len(ask.phrases[0]) >= 4 and _HAPPENED.search(ask.sentence))
-    if happened and (quote := closest(ask.sentence, sources)):
+    if happened and (quote := search.deed(ask.sentence, sources) or search.closest(ask.sentence, sources)):
         return f"From what stands in my context: “{quote}”"
     return UNKNOWN
-
-
-def find(phrase: tuple[str, ...], sources: Sequence[str]) -> str:
-    """The newest value that the sources give for a phrase, or ''. Sources come newest first."""
-    for source in sources:
-        if phrase[0] not in source.lower() and phrase != ("name",):
-            continue
-        for sentence in reversed(list(language.sentences(source))):
-            if value := value_in(sentence, phrase):
-                return value
-    return ""
-
-
-def closest(question: str, sources: Sequence[str]) -> str:
-    """The newest told sentence that shares most of the question's words, or '' if none shares enough."""
-    wanted = set(language.content_words(question))
-    if len(wanted) < 2:
-        return ""
-    best, found = 0.6, ""
-    for source in sources:
-        for sentence in reversed(list(language.sentences(source))):
-            if is_asking(sentence) or len(sentence) > 400:
-                continue
-            shared = len(wanted & set(language.content_words(sentence)))
-            if shared >= 2 and shared / len(wanted) > best:
-                best, found = shared / len(wanted), sentence
-    return found.strip(' "')
 
 
 def _everything(reading: Reading) -> str:

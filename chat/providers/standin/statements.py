@@ -39,6 +39,10 @@ _AFTER = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _IDENTIFIER = re.compile(r"^\s+(?:of\s+)?(?P<value>(?=[^\s]*\d)[#A-Za-z0-9][\w\-./@:#]*|[^\s@]+@[^\s@]+|\"[^\"]+\")")
+_CHANGE = re.compile(
+    r"\b(?:chang\w+|updat\w+|set|correct\w*|switch\w*|mov\w+|renam\w+)\s+(?:my|our|the)\s+$", re.IGNORECASE
+)
+_TO = re.compile(r"(?:\s+from\s+\S+)?\s+to\s+(?P<value>\S.*)$", re.IGNORECASE | re.DOTALL)
 _AHEAD = re.compile(
     rf"^(?:.*[,;:]\s+)?(?P<value>\S.*?)\s+(?:is|was|are|will be|stays|remains)\s+{_FILLER}(?:(?:my|our|the|your|his|"
     rf"her|their)\s+)(?:{_NEW}\s+)*$",
@@ -173,6 +177,8 @@ def _value_in_clause(clause: str, phrase: tuple[str, ...]) -> str:
         return clean(match["value"])
     for match in _occurrences(clause, phrase):
         rest = clause[match.end() :]
+        if _CHANGE.search(clause[: match.start()]) and (after := _TO.match(rest)):
+            return clean(after["value"])
         if after := _AFTER.match(rest):
             if value := clean(after["value"]):
                 return value
