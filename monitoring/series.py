@@ -323,25 +323,25 @@ def place(marks: Iterable[Mark], samples: Iterable[Sample]) -> list[Mark]:
 
 
 def lane(marks: Iterable[Mark]) -> list[Mark]:
-    """The marks to draw: what took effect, at most one of a kind a turn.
+    """The marks to draw: what took effect, by turn.
 
-    The rungs of the overflow ladder are one recovery, from the tokens before the first to those after the last.
+    The rungs of the overflow ladder at one turn are one recovery, from the tokens before the first to those after
+    the last.
     """
-    drawn: dict[tuple[int, str], Mark] = {}
+    drawn: list[tuple[int, Mark]] = []
+    recoveries: dict[int, int] = {}
     for mark in sorted(marks, key=lambda mark: mark.at):
         kind = LANES.get(mark.kind)
         if kind is None or mark.number is None or not mark.took_effect:
             continue
-        held = drawn.get((mark.number, kind))
-        drawn[mark.number, kind] = Mark(
-            kind=kind,
-            number=mark.number,
-            at=mark.at,
-            tokens_before=held.tokens_before if held else mark.tokens_before,
-            tokens_after=mark.tokens_after,
-            code=mark.code,
-        )
-    return [drawn[key] for key in sorted(drawn)]
+        if kind == "recovery" and mark.number in recoveries:
+            begun = recoveries[mark.number]
+            drawn[begun] = mark.number, replace(drawn[begun][1], tokens_after=mark.tokens_after)
+            continue
+        if kind == "recovery":
+            recoveries[mark.number] = len(drawn)
+        drawn.append((mark.number, replace(mark, kind=kind)))
+    return [mark for _, mark in sorted(drawn, key=itemgetter(0))]
 
 
 def headline(turns: Sequence[Sample], marks: Sequence[Mark], say: Callable[[str], str] = str) -> str:
@@ -380,5 +380,5 @@ def headline(turns: Sequence[Sample], marks: Sequence[Mark], say: Callable[[str]
             "before": figures.tokens(last.tokens_before),
             "after": figures.tokens(last.tokens_after),
         }
-        sentences.append(say("Last compaction at turn {last}: {before} to {after}."))
+        sentences.append(say("Last compaction before turn {last}: {before} to {after}."))
     return " ".join(sentence.format(**values) for sentence in sentences)

@@ -59,7 +59,7 @@ def kind(code: str) -> str:
 
 @register.filter
 def utc(at: datetime, with_day: bool = False) -> str:
-    """ "10:41", or "21 Nov 10:41" where a page spans days. Always UTC."""
+    """The time as 10:41, or as 21 Nov 10:41 where a page spans days. Always UTC."""
     given = at.astimezone(UTC)
     return f"{given:%H:%M}" if not with_day else f"{given.day} {given:%b %H:%M}"
 

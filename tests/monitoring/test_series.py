@@ -197,7 +197,7 @@ def test_without_a_known_window_there_is_no_peak():
 # --- what is said
 
 
-def test_the_lane_shows_what_took_effect_once_a_turn():
+def test_the_lane_shows_what_took_effect_and_a_climb_down_the_ladder_once():
     rungs = [
         mark(3, "rung", tokens_before=210_000, tokens_after=140_000),
         mark(3, "rung", at=NOON + timedelta(minutes=4), tokens_before=140_000, tokens_after=70_000),
@@ -205,9 +205,10 @@ def test_the_lane_shows_what_took_effect_once_a_turn():
     ]
     failed = mark(4, outcome="failed")
     rejected = mark(4, "gate_rejected", outcome="rejected")
-    drawn = series.lane([rejected, *rungs, failed, mark(2, "trim"), mark(2), mark(1, "surgery")])
+    merge = mark(2, at=NOON + timedelta(minutes=2, seconds=1))
+    drawn = series.lane([rejected, *rungs, failed, mark(2), mark(2, "trim"), merge, mark(1, "surgery")])
     assert [(each.number, each.kind) for each in drawn] == [
-        (1, "surgery"), (2, "compaction"), (2, "trim"), (3, "recovery"),
+        (1, "surgery"), (2, "compaction"), (2, "trim"), (2, "compaction"), (3, "recovery"),
     ]  # fmt: skip
     assert (drawn[-1].tokens_before, drawn[-1].tokens_after) == (210_000, 69_000)
 
@@ -221,7 +222,7 @@ def test_the_headline_says_now_peak_and_last_compaction():
     marks = series.lane([mark(2, tokens_before=1, tokens_after=0), mark(3, tokens_before=132_400, tokens_after=2_800)])
     assert plain(series.headline(turns, marks)) == (
         "28 % of the 200 k window at turn 3. Peak 84 % at turn 2, over the 80 % alert. "
-        "Last compaction at turn 3: 132.4 k to 2.8 k."
+        "Last compaction before turn 3: 132.4 k to 2.8 k."
     )
     assert "over the 70 % alert" in plain(series.headline([sample(1, 150_000), sample(2, 10)], []))
     assert plain(series.headline([sample(1, 50_000), sample(2, 10_000)], [])) == (
