@@ -224,3 +224,12 @@ def test_what_recall_brings_never_decides_which_summaries_stand_in_the_prefix() 
     without = conversation.ask("First?", "ok").request
     with_recall = conversation.ask("Second?", "ok", extras=recalled).request
     assert without.messages[0].blocks == with_recall.messages[0].blocks
+
+
+def test_newly_learnt_facts_never_push_the_known_ones_out_of_the_prefix() -> None:
+    known = tuple(Fact(kind="id", value=f"A-{number}") for number in range(40))
+    conversation = Conversation(budget=split(8_000), model="a-model", facts=known)
+    before = conversation.ask("First?").request.messages[0]
+    new = tuple(Fact(kind="id", value=f"B-{number}", settled=False) for number in range(40))
+    conversation.facts = (*new, *known)
+    assert conversation.ask("Second?").request.messages[0] == before
