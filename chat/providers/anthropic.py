@@ -8,7 +8,7 @@ import asyncio
 import email.utils
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -146,7 +146,7 @@ class AnthropicProvider:
         if client is not None:
             await client.close()
 
-    async def _attempt(self, body: dict[str, Any], reply: Reply) -> AsyncIterator[Event]:
+    async def _attempt(self, body: dict[str, Any], reply: Reply) -> AsyncGenerator[Event, None]:
         loop = asyncio.get_running_loop()
         started = loop.time()
         end = started + self._timeouts.whole

@@ -28,6 +28,7 @@ from chat.providers.base import (
 from chat.providers.retry import RetryPolicy
 from chat.providers.scripted import ScriptedProvider
 from chat.providers.standin import StandIn, start_standin
+from chat.providers.tally import Tally
 from tests.providers.building import collect, request, text, until_failure
 
 WORDS = ["Dear", " reader", ", ", "good day."]
@@ -58,22 +59,29 @@ class Stage:
 
 class ScriptedStage(Stage):
     def __init__(self) -> None:
-        self.provider: ScriptedProvider = ScriptedProvider(window=16_000, counter=lambda request: 42)
+        self.provider: Provider = ScriptedProvider(window=16_000, counter=lambda request: 42)
+        self.scripts = self.provider.scripts
 
     async def say(self, *words: str, stop_reason: str = "end_turn") -> None:
-        self.provider.scripts.append(
-            [*words, Completion(stop_reason, Usage(input=42, output=len(words)), "m", "msg_1")]
-        )
+        self.scripts.append([*words, Completion(stop_reason, Usage(input=42, output=len(words)), "m", "msg_1")])
 
     async def call_tool(self) -> None:
         step = Step(kind="tool_use", body=json.dumps(CALL["input"]), call_id=CALL["id"], name=CALL["name"])
-        self.provider.scripts.append([StepEvent(step), Completion("tool_use", Usage(input=42, output=9), "m", "msg_1")])
+        self.scripts.append([StepEvent(step), Completion("tool_use", Usage(input=42, output=9), "m", "msg_1")])
 
     async def fail(self, error: type[Exception]) -> None:
-        self.provider.scripts.append([ERRORS[error][1]()])
+        self.scripts.append([ERRORS[error][1]()])
 
     async def break_off(self, *words: str) -> None:
-        self.provider.scripts.append([*words, Unavailable("cut")])
+        self.scripts.append([*words, Unavailable("cut")])
+
+
+class TalliedStage(ScriptedStage):
+    """The double behind the provider that only counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.provider = Tally(self.provider)
 
 
 class MockedStage(Stage):
@@ -199,6 +207,10 @@ async def _scripted() -> Stage:
     return ScriptedStage()
 
 
+async def _tallied() -> Stage:
+    return TalliedStage()
+
+
 async def _mocked() -> Stage:
     return MockedStage()
 
@@ -207,7 +219,10 @@ async def _over_http() -> Stage:
     return StandInStage(await start_standin(window=16_000, delay_ms=0, first_ms=0))
 
 
-@pytest.fixture(params=[_scripted, _mocked, _over_http], ids=["scripted", "mock transport", "stand-in over http"])
+@pytest.fixture(
+    params=[_scripted, _tallied, _mocked, _over_http],
+    ids=["scripted", "tallied", "mock transport", "stand-in over http"],
+)
 async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     make: Callable[[], Awaitable[Stage]] = request.param
     found = await make()

@@ -47,8 +47,8 @@ _REQUEST = language.vocabulary(
 
 def topics(text: str, most: int) -> list[str]:
     """Up to `most` words that `text` seems to be about: the longest of the early ones, in their order."""
-    found = []
-    for word in re.findall(r"[A-Za-z][\w-]{3,}", language.plain(text)[:4000]):
+    found: list[str] = []
+    for word in re.findall(r"[A-Za-z][\w-]{2,}", language.plain(text)[:4000]):
         if (
             word.lower() not in _REQUEST
             and language.content_words(word)
