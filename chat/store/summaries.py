@@ -150,7 +150,7 @@ def _commit(session_id: UUID, draft_ids: Sequence[int], window_from: int, merge:
     before = sum(one.source_tokens for one in drafts)
     after = sum(one.tokens for one in drafts)
     if not merge:
-        _notices(session, drafts, start)
+        _notices(session, drafts)
     return Committed(
         first=first, last=last, tokens_before=before, tokens_after=after, summaries=len(drafts), window_from=start
     )
@@ -162,7 +162,7 @@ def _live_number(session_id: UUID, head: int) -> int:
     return live or head + 1
 
 
-def _notices(session: ChatSession, drafts: Sequence[Summary], start: int) -> None:
+def _notices(session: ChatSession, drafts: Sequence[Summary]) -> None:
     """One notice for each contiguous range that was compressed; notices of trims that it heals end."""
     runs: list[list[Summary]] = []
     for one in drafts:
@@ -181,4 +181,5 @@ def _notices(session: ChatSession, drafts: Sequence[Summary], start: int) -> Non
             tokens_after=sum(one.tokens for one in run),
             model=run[-1].model,
         )
-    coverage.heal_trims(session, start)
+    # Ends what is healed; and should the window stand behind something that nobody summarised, says so.
+    coverage.tell(session.pk)

@@ -1,0 +1,236 @@
+"""Any order of sends, answers, edits, switches, compactions, merges, trims and reaping keeps every invariant."""
+
+import itertools
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.utils import timezone
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from chat.context.values import Line, Manifest, Part, Run, Step
+from chat.models import ChatSession, Summary, Turn
+from chat.store import branches, closing, integrity, leases, summaries
+from chat.store.closing import Outcome, Sent
+from tests.store.building import USAGE, conversation, draft, extend, reread
+
+_names = itertools.count()
+
+
+class Conversation(RuleBasedStateMachine):
+    """One session; the rules are what people, runners, compactors and crashes do to it."""
+
+    @initialize(turns=st.integers(0, 12))
+    def begin(self, turns: int) -> None:
+        """A conversation that may have been imported."""
+        owner = get_user_model().objects.create(username=f"machine-{next(_names)}")
+        self.session = conversation(owner, turns)
+
+    @property
+    def row(self) -> ChatSession:
+        return reread(self.session)
+
+    @property
+    def live(self) -> Turn | None:
+        return Turn.objects.live().filter(session=self.session).first()
+
+    @rule()
+    def send(self) -> None:
+        """A new message; refused while one lives."""
+        if self.live is None:
+            with transaction.atomic():
+                row = branches.locked(self.session.pk)
+                branches.new_turn(row, prompt="Next.", client_id=uuid.uuid4(), tokens=9)
+
+    @rule(data=st.data())
+    def edit(self, data: st.DataObject) -> None:
+        """An edit, or another answer to the same words."""
+        last = self.row.turns_active
+        if self.live is None and last:
+            number = data.draw(st.integers(1, last), label="edited")
+            with transaction.atomic():
+                row = branches.locked(self.session.pk)
+                of = Turn.objects.select_related("parent").get(session=row, number=number, active=True)
+                branches.sibling(row, of, prompt="Other words.", client_id=uuid.uuid4(), tokens=7)
+
+    @rule(data=st.data())
+    def switch(self, data: st.DataObject) -> None:
+        """Any turn, wherever it hangs."""
+        turns = list(Turn.objects.filter(session=self.session).order_by("pk").values_list("pk", flat=True))
+        if turns:
+            to = data.draw(st.sampled_from(range(len(turns))), label="to")
+            try:
+                branches.switch(self.session.pk, turns[to])
+            except branches.SessionBusy:
+                assert self.live is not None
+
+    def claimed(self) -> leases.Claim | None:
+        turn = self.live
+        if turn is None:
+            return None
+        if turn.status == "queued":
+            claim = leases.claim_turn("machine", 15)
+            assert claim is not None
+            return claim
+        return leases.Claim(turn.pk, turn.session_id, turn.epoch, turn.attempt, turn.owner, turn.reply)
+
+    @rule(said=st.text("abc 7", max_size=12))
+    def run_on(self, said: str) -> None:
+        """A runner takes the turn and says something."""
+        claim = self.claimed()
+        if claim:
+            assert leases.beat_turn(claim, 15, said) is not None
+
+    @rule(status=st.sampled_from(Turn.TERMINAL), trim=st.booleans(), steps=st.booleans())
+    def close(self, status: str, trim: bool, steps: bool) -> None:
+        """It ends in one of its ways; under pressure the request had been trimmed."""
+        claim = self.claimed()
+        if claim is None:
+            return
+        row = self.row
+        number, start = row.turns_active, row.window_from
+        start = min(number, start + 1) if trim else start
+        runs = runs_of(row, start, number)
+        manifest = Manifest(
+            number=number,
+            window=16_000,
+            window_from=start,
+            estimated=900,
+            runs=runs,
+            parts=(Part("user", "current", f"turn {number}", 9),),
+            report=(Line("history", 900, 900, 900),),
+            trimmed=start > row.window_from,
+        )
+        sent = Sent(
+            manifest=manifest, context_version=row.context_version, model="large", rung="", body_sha256="", measured=900
+        )
+        outcome = Outcome(
+            status=status,
+            reply="Your number is A-7731.",
+            stop_reason="end_turn",
+            usage=USAGE,
+            prompt_tokens=11,
+            reply_tokens=40,
+            steps=(Step(kind="tool_use", body="{}", tokens=6), Step(kind="thinking", body="Hm.", tokens=9))
+            if steps
+            else (),
+            sent=sent,
+        )
+        assert closing.close_turn(claim, outcome) is not None
+
+    @rule()
+    def stop_waiting(self) -> None:
+        """Stop, before any runner came."""
+        turn = self.live
+        if turn is not None and turn.status == "queued":
+            with transaction.atomic():
+                branches.locked(self.session.pk)
+                assert branches.stop_queued(turn.pk)
+
+    @rule(asked=st.booleans())
+    def crash(self, asked: bool) -> None:
+        """The runner dies, perhaps after a stop was asked for; the reaper comes."""
+        Turn.objects.filter(session=self.session, status="running").update(
+            lease_until=timezone.now() - timedelta(minutes=1), cancel_requested=asked
+        )
+        leases.reap_turns()
+
+    @rule(data=st.data())
+    def compact(self, data: st.DataObject) -> None:
+        """One or two neighbouring summaries of what none covers; whoever loses the race changes nothing."""
+        row = self.row
+        most = row.turns_active - (1 if self.live else 0)
+        if most < 1:
+            return
+        first = data.draw(st.integers(1, most), label="first")
+        last = data.draw(st.integers(first, min(most, first + 4)), label="last")
+        middle = data.draw(st.integers(first, last), label="middle")
+        ranges = [(first, last)] if middle == last else [(first, middle), (middle + 1, last)]
+        made = [draft(self.session, *one).pk for one in ranges]
+        before = (row.context_version, row.window_from)
+        if summaries.commit(self.session.pk, made, window_from=max(row.window_from, last + 1)) is None:
+            after = self.row
+            assert (after.context_version, after.window_from) == before
+
+    @rule()
+    def merge(self) -> None:
+        """The first two neighbours become one of the next tier."""
+        own = Summary.objects.filter(session=self.session, state="active").order_by("first")
+        for left, right in itertools.pairwise(own):
+            if left.last + 1 == right.first:
+                made = draft(self.session, left.first, right.last, tier=max(left.tier, right.tier) + 1)
+                assert summaries.commit(self.session.pk, [made.pk], window_from=1, merge=True)
+                return
+
+    @precondition(lambda self: self.live is None)
+    @rule()
+    def grow(self) -> None:
+        """Some finished turns at once, so that there is something to compact."""
+        extend(self.session, 3)
+
+    @invariant()
+    def holds(self) -> None:
+        """All of them, after every step."""
+        if hasattr(self, "session"):
+            assert integrity.violations([self.session.pk]) == []
+
+
+def runs_of(row: ChatSession, start: int, number: int) -> tuple[Run, ...]:
+    """How the turns reach the model when the window starts at `start`."""
+    covers = {}
+    for pk, first, last in Summary.objects.filter(session=row, state="active").values_list("pk", "first", "last"):
+        covers |= dict.fromkeys(range(first, last + 1), f"S{pk}")
+    marked = dict(Turn.objects.path(row.pk).exclude(excluded_by="").values_list("number", "excluded_by"))
+    runs: list[Run] = []
+    for at in range(1, number + 1):
+        if at in marked:
+            runs.append(Run(at, at, "excluded", marked[at]))
+        elif at >= start or at == number:
+            runs.append(Run(at, at, "verbatim", "", 10))
+        elif at in covers:
+            runs.append(Run(at, at, "summarised", covers[at]))
+        else:
+            runs.append(Run(at, at, "omitted", "window"))
+    return tuple(joined(runs))
+
+
+def joined(runs: list[Run]) -> list[Run]:
+    """Neighbours of one kind as one run, as assembly stores them."""
+    out: list[Run] = []
+    for run in runs:
+        if out and (out[-1].how, out[-1].by) == (run.how, run.by):
+            out[-1] = Run(out[-1].first, run.last, run.how, run.by, out[-1].tokens + run.tokens)
+        else:
+            out.append(run)
+    return out
+
+
+@pytest.mark.django_db
+def test_any_order_of_events_keeps_every_invariant(monkeypatch: Any) -> None:
+    # Only the turns of this machine may be claimed, and at once.
+    monkeypatch.setattr(leases, "COURTESY", timedelta(0))
+    run_state_machine_as_test(
+        Conversation,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=20,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+            # Shrinking a run of so many statements takes minutes; the steps of a failure are told as they were.
+            phases=(Phase.generate,),
+        ),
+    )
