@@ -184,8 +184,10 @@ def plan_compaction(
     keep_from = _keep_from(loose, room=room, policy=policy, eager=reached == "none")
     gain = sum(size.tokens for size in loose if size.number < keep_from)
     chunks = tuple(_chunks(sizes, covered, keep_from, policy))
-    # A summary carries its sections whatever it stands for: of less than one summary's length there is no gain.
-    if not chunks or gain < policy.summary_tokens:
+    # A summary carries its sections whatever it stands for: of less than one summary's length there is little gain.
+    # Under pressure a little is better than what would come next, which is a trim.
+    least = policy.summary_tokens if reached in ("none", "soft") else policy.summary_tokens // 4
+    if not chunks or gain < least:
         return None
     return Plan(chunks=chunks, keep_from=keep_from, level=reached, tokens=gain)
 
