@@ -18,14 +18,6 @@ const source = (button) =>
     ? button.closest("figure").querySelector("pre").textContent
     : button.closest(".turn").querySelector("template.source").content.textContent;
 
-// Code blocks get their button once they are settled.
-export const decorate = (root) => {
-  const template = document.getElementById("copy-template");
-  for (const caption of root.querySelectorAll?.(".reply:not([aria-busy]) .code > figcaption") ?? []) {
-    if (!caption.closest(".blocks") && !caption.querySelector("button")) caption.append(template.content.cloneNode(true));
-  }
-};
-
 export const copying = (said) => {
   document.addEventListener("click", async (event) => {
     const button = event.target.closest?.("[data-copy]");

@@ -1,9 +1,10 @@
 // Puts the page together: which frame goes where, and what a message does on its way.
 
 import { Composer } from "./composer.js";
-import { copying, decorate } from "./copying.js";
+import { copying } from "./copying.js";
 import { popovers } from "./popovers.js";
 import { Scroll } from "./scroll.js";
+import { settle } from "./settling.js";
 import { Socket } from "./socket.js";
 import { Transcript } from "./transcript.js";
 
@@ -76,10 +77,8 @@ const converse = () => {
     },
   });
 
-  const finished = async (frame) => {
-    await transcript.settle(frame.turn);
-    composer.busy(Boolean(transcript.running));
-  };
+  const finished = (frame) => transcript.settle(frame.turn);
+  document.addEventListener("htmx:afterSettle", () => composer.busy(Boolean(transcript.running)));
 
   const frames = {
     welcome: (frame) => {
@@ -167,7 +166,7 @@ said.setAttribute("role", "status");
 said.dataset.copied = say.sayCopied;
 document.body.append(said);
 copying(said);
-decorate(document);
+settle(document);
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
@@ -177,7 +176,7 @@ const composer = say.session ? converse() : welcome();
 let release = () => {};
 document.addEventListener("htmx:beforeSwap", () => (release = scroll.hold()));
 document.addEventListener("htmx:afterSettle", (event) => {
-  decorate(event.detail.elt);
+  settle(event.detail.elt);
   release();
 });
 // The first reply gives a conversation its title; the menu must not offer the old one.

@@ -84,12 +84,13 @@ export class Transcript {
     if (this.#live?.turn === turn) this.#live = null;
     const article = this.article(turn);
     if (!article) return;
-    await htmx.ajax("GET", `${this.base}${turn}/`, { target: article, swap: "outerHTML" });
+    // Each turn is the source of its own request: htmx lets requests of one source wait for, or replace, each other.
+    await htmx.ajax("GET", `${this.base}${turn}/`, { source: article, target: article, swap: "outerHTML" });
   }
 
   // What is said around the turns may have changed without any new turn: a compaction in the background.
   refresh() {
-    return htmx.ajax("GET", `${this.base}around/`, { target: this.root, swap: "none" });
+    return htmx.ajax("GET", `${this.base}around/`, { source: this.root, target: this.root, swap: "none" });
   }
 
   // Turns below `from` are not seen word for word any more.

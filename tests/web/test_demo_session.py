@@ -1,5 +1,7 @@
 """The demo conversation: made once, true to all rules, never forced on anybody."""
 
+import re
+
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
@@ -31,11 +33,10 @@ def test_it_has_a_compressed_part_and_breaks_no_invariant(olga, client):
 def test_every_exact_value_of_the_compressed_part_is_kept(olga):
     demo(user="olga")
     text = Summary.objects.get().text
-    lost = [
-        fact.value
-        for fact in Fact.objects.filter(turn__number__lte=8, kind__in=("id", "email", "amount"))
-        if fact.value not in text
-    ]
+    told = Fact.objects.filter(turn__number__lte=8).values_list("value", flat=True)
+    values = [value for value in told if re.fullmatch(r"[A-Z0-9]+(-[A-Z0-9]+)+|EUR .*|.*@.*", value)]
+    assert len(values) >= 7
+    lost = [value for value in values if value not in text]
     assert lost == []
 
 
