@@ -132,7 +132,7 @@ def test_a_row_says_what_runs_and_what_is_unread(alice, make_session):
 
 @pytest.mark.parametrize(
     "query",
-    ["", "at=x", "at=2026-11-22", "at=2026-11-22T12:00:00&id=" + str(uuid.uuid4()), "at=2026-11-22T12:00:00Z&id=7"],
+    ["", "at=x", "at=2026-11-22", f"at=2026-11-22T12:00:00&id={uuid.UUID(int=7)}", "at=2026-11-22T12:00:00Z&id=7"],
 )
 def test_what_is_no_place_is_the_first_page(query):
     assert Place.read(QueryDict(query)) is None
