@@ -71,8 +71,10 @@ class JobRunner:
                     pass
             except Exception:
                 log.exception("job_claim_failed")
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), IDLE_S)
+                async with asyncio.timeout(IDLE_S):
+                    await self._wake.wait()
 
     async def _claim(self) -> bool:
         if len(self._tasks) >= self._slots:

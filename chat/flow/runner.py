@@ -110,8 +110,10 @@ class Runner:
                 log.warning("runner_step_failed", step=step.__name__, error=type(error).__name__)
                 self._reap_from = time.monotonic() + self._lease_s
             if wake:
+                # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), period)
+                    async with asyncio.timeout(period):
+                        await wake.wait()
             else:
                 await asyncio.sleep(period)
 

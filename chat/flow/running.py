@@ -93,8 +93,10 @@ class Running:
         """Checkpoint and beat until cancelled: every second while text grows, else every `beat_s`."""
         beaten = time.monotonic()
         while True:
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._grown.wait(), CHECKPOINT_S)
+                async with asyncio.timeout(CHECKPOINT_S):
+                    await self._grown.wait()
             self._grown.clear()
             text = self.text
             # What an earlier attempt had said stays until this one has said more.

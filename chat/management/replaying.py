@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
@@ -41,7 +41,10 @@ class Script:
 
 @dataclass(slots=True, kw_only=True)
 class Replayer:
-    """Replays conversations one after the other in a service that runs. `step` is called after each turn."""
+    """Replays conversations one after the other in a service that runs. `step` is called after each turn.
+
+    `made` holds the ids of the sessions as they are made, also when a replay is broken off.
+    """
 
     site: service.Service
     owner: Any
@@ -49,23 +52,27 @@ class Replayer:
     step: Callable[[], Any]
     script: Script
     tally: Tally
+    made: list[uuid.UUID] = field(default_factory=list)
 
     @classmethod
-    def on(cls, site: service.Service, owner: Any, strategy: str, step: Callable[[], Any]) -> "Replayer":
+    def on(
+        cls, site: service.Service, owner: Any, strategy: str, step: Callable[[], Any], made: list[uuid.UUID]
+    ) -> "Replayer":
         """A replayer whose replies are the recorded ones where the stand-in speaks, else the model's own."""
         script, tally = Script(), Tally(site.engine.provider)
         site.engine.provider = tally
         if site.standin:
             site.standin.responder = script
-        return cls(site=site, owner=owner, strategy=strategy, step=step, script=script, tally=tally)
+        return cls(site=site, owner=owner, strategy=strategy, step=step, script=script, tally=tally, made=made)
 
-    async def run(self, conversation: Conversation, *, questions: int = 0) -> tuple[Figures, ChatSession]:
+    async def run(self, conversation: Conversation, *, questions: int = 0) -> Figures:
         """Replay one conversation in a session of its own, then ask about it."""
         started, database = time.monotonic(), self.site.database
         self._clear()
         session = await database.run(
             lambda: sessions.create(self.owner, title=conversation.title[:200], strategy=self.strategy)
         )
+        self.made.append(session.pk)
         watcher = self.site.hub.watch(session.pk)
         try:
             for exchange in conversation.path:
@@ -98,7 +105,7 @@ class Replayer:
             seconds=seconds,
             recall=asked,
             **rows,
-        ), session
+        )
 
     async def _send(self, session: ChatSession, watcher: Watcher, text: str, *, of: int | None = None) -> int:
         """Send one message (`of`: in place of that turn's) and wait for the end of its turn; the turn's id."""

@@ -1,6 +1,8 @@
 """A replay drives the whole stack with a stored conversation, and its report tells the truth about it."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -134,14 +136,30 @@ class TestReplay:
         read = Replayer.run
 
         async def spoiled(self: Replayer, *given: Any, **named: Any) -> Any:
-            figures, session = await read(self, *given, **named)
-            wrong = ChatSession.objects.filter(pk=session.pk)
+            figures = await read(self, *given, **named)
+            wrong = ChatSession.objects.filter(pk__in=self.made)
             await self.site.database.run(lambda: wrong.update(open_tokens=1))
-            return figures, session
+            return figures
 
         monkeypatch.setattr(Replayer, "run", spoiled)
         report = replayed(file, fails=True, limit=1)
         assert len(report["violations"]) == 1
+
+    def test_a_replay_that_is_stopped_leaves_nothing_behind(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        steps = iter(range(TURNS))
+
+        def step(self: Replayer, *given: Any, **named: Any) -> Any:
+            if next(steps) == 5:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return send(self, *given, **named)
+
+        send = Replayer._send
+        monkeypatch.setattr(Replayer, "_send", step)
+        with pytest.raises(CommandError, match="was stopped"):
+            call_command("replay", file, window=WINDOW)
+        assert next(steps) < TURNS - 1
+        assert not ChatSession.objects.exists()
+        assert not get_user_model().objects.exists()
 
     def test_no_replay_beside_a_server_or_over_waiting_work(self, file: Path, alice: Any) -> None:
         worker = Worker.objects.create(id="web:1", kinds="turn job", beat_at=timezone.now())

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import logging
+import signal
 import sys
 from argparse import ArgumentParser
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -52,7 +54,7 @@ class Command(BaseCommand):
         """Replay, report, tidy up."""
         conversations = self._read(options["file"], options["limit"])
         self._refuse_company()
-        owner, made = self._owner(options["user"])
+        owner, new = self._owner(options["user"])
         quiet = options["report"] == "json" or not sys.stderr.isatty()
         root, level, window = logging.getLogger(), logging.getLogger().level, settings.CHAT_CONTEXT_WINDOW
         if options["verbosity"] < 2:
@@ -60,17 +62,19 @@ class Command(BaseCommand):
             root.setLevel(max(level, logging.WARNING))
         if options["window"]:
             settings.CHAT_CONTEXT_WINDOW = options["window"]
-        kept: list[ChatSession] = []
+        made: list[UUID] = []
         try:
             with tqdm(total=sum(len(one.path) for one in conversations), unit="turn", disable=quiet) as bar:
-                found = asyncio.run(_replay(conversations, owner, options, bar, kept))
-            violations = [str(one) for one in integrity.violations([session.pk for session in kept])]
+                found = asyncio.run(_replay(conversations, owner, options, bar, made))
+            violations = [str(one) for one in integrity.violations(made)]
+        except asyncio.CancelledError:
+            raise CommandError("The replay was stopped.") from None
         finally:
             root.setLevel(level)
             settings.CHAT_CONTEXT_WINDOW = window
             if not options["keep"]:
-                ChatSession.objects.filter(pk__in=[session.pk for session in kept]).delete()
-                if made:
+                ChatSession.objects.filter(pk__in=made).delete()
+                if new:
                     owner.delete()
         if options["report"] == "json":
             self.stdout.write(json.dumps(reporting.as_json(found, violations, options["strategy"]), indent=1))
@@ -110,20 +114,20 @@ class Command(BaseCommand):
 
 
 async def _replay(
-    conversations: list[Conversation], owner: Any, options: dict[str, Any], bar: tqdm, kept: list[ChatSession]
+    conversations: list[Conversation], owner: Any, options: dict[str, Any], bar: tqdm, made: list[UUID]
 ) -> list[Figures]:
-    """Replay all of them in one service; their sessions are added to `kept` as they are made."""
+    """Replay all of them in one service; the ids of their sessions are added to `made`."""
+    if task := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     site = await service.start(
         run_turns=True, run_jobs=True, sweep=False, standin_options={"delay_ms": 0, "first_ms": 0}
     )
     try:
-        replayer = Replayer.on(site, owner, options["strategy"], bar.update)
+        replayer = Replayer.on(site, owner, options["strategy"], bar.update, made)
         out = []
         for conversation in conversations:
             bar.set_description(conversation.title[:20] or "conversation")
-            figures, session = await replayer.run(conversation, questions=options["questions"])
-            kept.append(session)
-            out.append(figures)
+            out.append(await replayer.run(conversation, questions=options["questions"]))
         return out
     finally:
         await service.drain()
