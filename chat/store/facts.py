@@ -14,7 +14,8 @@ def keep(turn: Turn, found: Sequence[Exact], *, since: int) -> int:
     `since` is the session's context version: facts of that version stand in the cached prefix only after the next
     commit.
     """
-    found = found[:MOST_A_TURN]
+    # What the prompt says the reply often repeats; the first quote is kept.
+    found = list({(one.kind, one.value): one for one in reversed(found)}.values())[::-1][:MOST_A_TURN]
     if not found:
         return 0
     known = set(
