@@ -191,6 +191,7 @@ async def _provider(options: dict[str, Any]) -> tuple[Provider, StandIn | None]:
         ), None
     standin = await start_standin(
         window=settings.CHAT_CONTEXT_WINDOW or 200_000,
+        models=[settings.CHAT_MODEL, settings.CHAT_SUMMARY_MODEL],
         **{"delay_ms": settings.CHAT_STANDIN_DELAY_MS, **options},
     )
     return AnthropicProvider(api_key=STANDIN_KEY, base_url=standin.base_url), standin

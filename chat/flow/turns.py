@@ -20,7 +20,7 @@ from chat.flow.compactor import compact_inline, due_level
 from chat.flow.engine import Engine, UnknownWindow
 from chat.flow.running import Interrupted, Lost, Released, Running, Stopped
 from chat.models import Turn
-from chat.providers.base import Completion, ContextOverflow, ProviderError, StepEvent, TextDelta
+from chat.providers.base import Completion, ContextOverflow, ProviderError, Started, StepEvent, TextDelta
 from chat.store import leases, loading
 from chat.store.closing import Closed
 from chat.store.database import storable
@@ -167,6 +167,8 @@ class Run:
                     running.grew()
                 elif isinstance(event, StepEvent):
                     running.steps.append(event.step)
+                elif isinstance(event, Started):
+                    running.usage = event.usage
                 elif isinstance(event, Completion):
                     running.usage, running.stop_reason = event.usage, event.stop_reason
 

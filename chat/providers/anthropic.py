@@ -18,7 +18,16 @@ import anthropic
 import httpx2
 
 from chat.context.values import Request
-from chat.providers.base import Completion, Event, Misconfigured, ModelInfo, ProviderError, Refused, Unavailable
+from chat.providers.base import (
+    Completion,
+    Event,
+    Misconfigured,
+    ModelInfo,
+    ProviderError,
+    Refused,
+    Started,
+    Unavailable,
+)
 from chat.providers.classification import Failure, judge
 from chat.providers.patience import Patience
 from chat.providers.reply import Reply, StreamError
@@ -107,7 +116,8 @@ class AnthropicProvider:
             try:
                 async with aclosing(self._attempt(body, reply)) as events:
                     async for event in events:
-                        delivered = True
+                        # What the input cost is nothing that a retry would say twice to a user.
+                        delivered = delivered or type(event) is not Started
                         yield event
                 return
             except ProviderError as error:

@@ -43,6 +43,13 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """The model has read the request: `usage` is what its input cost, whatever comes of the reply."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """Some characters of the reply."""
 
@@ -66,7 +73,7 @@ class Completion:
     message_id: str = ""
 
 
-Event = TextDelta | StepEvent | Completion
+Event = Started | TextDelta | StepEvent | Completion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

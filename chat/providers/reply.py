@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from chat.context.values import Step
-from chat.providers.base import Completion, Event, StepEvent, TextDelta, Unavailable, Usage
+from chat.providers.base import Completion, Event, Started, StepEvent, TextDelta, Unavailable, Usage
 
 
 class StreamError(Exception):
@@ -58,6 +58,7 @@ class Reply:
             message = data["message"]
             self.id, self._model = message["id"], message["model"]
             self.usage = _usage(message["usage"], Usage())
+            return Started(self.usage)
         elif kind == "message_delta":
             self._stop_reason = data["delta"].get("stop_reason") or self._stop_reason
             self.usage = _usage(data.get("usage") or {}, self.usage or Usage())

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from chat.context.values import Block, Message, Request
-from chat.providers.base import Completion, Event, Provider, ProviderError, TextDelta
+from chat.providers.base import Completion, Event, Provider, ProviderError, Started, TextDelta
 
 MODEL = "claude-opus-4-6"
 QUICK = "claude-haiku-4-5-20251001"
@@ -28,8 +28,8 @@ def request(*texts: str, system: str = "You answer from what you were told.", **
 
 
 async def collect(stream: AsyncIterator[Event]) -> list[Event]:
-    """Everything that a stream yields."""
-    return [event async for event in stream]
+    """Everything that a stream delivers; what its input cost (Started) is told apart."""
+    return [event async for event in stream if not isinstance(event, Started)]
 
 
 async def said(provider: Provider, *texts: str, **details: Any) -> str:
@@ -46,12 +46,13 @@ def wire(*texts: str, **changes: Any) -> dict[str, Any]:
 
 
 async def until_failure(stream: AsyncIterator[Event]) -> tuple[list[Event], ProviderError]:
-    """What a stream yields before it fails, and the failure."""
+    """What a stream delivers before it fails, and the failure."""
     events: list[Event] = []
     keep = events.append
     try:
         async for event in stream:
-            keep(event)
+            if not isinstance(event, Started):
+                keep(event)
     except ProviderError as error:
         return events, error
     raise AssertionError("the stream did not fail")

@@ -19,6 +19,7 @@ from chat.providers.base import (
     Provider,
     RateLimited,
     Refused,
+    Started,
     StepEvent,
     TextDelta,
     TooLarge,
@@ -239,6 +240,14 @@ class TestEveryProvider:
         assert isinstance(events[-1], Completion)
         assert events[-1].stop_reason == "end_turn"
         assert events[-1].message_id
+
+    async def test_what_the_input_cost_is_told_before_any_text_or_not_at_all(self, stage: Stage) -> None:
+        await stage.say(*WORDS)
+        events = [event async for event in stage.provider.stream(request("Hello?"))]
+        told = [index for index, event in enumerate(events) if isinstance(event, Started)]
+        assert told in ([], [0])
+        for event in events[: len(told)]:
+            assert event.usage.total_input == events[-1].usage.total_input > 0
 
     async def test_the_completion_carries_the_usage(self, stage: Stage) -> None:
         await stage.say(*WORDS)
