@@ -235,8 +235,14 @@ def sizes(least: int = 0, most: int = 60) -> st.SearchStrategy[list[Size]]:
     )
 
 
-# Ranges that summaries stand for already.
-covered = _SEEDS.map(lambda seed: _ranges(Random(seed), 60))
+@st.composite
+def outlines(draw: st.DrawFn) -> tuple[list[Size], list[tuple[int, int]]]:
+    """Finished turns, and the ranges among them that summaries stand for already."""
+    drawn = draw(sizes(least=draw(st.sampled_from([0, 10, 25]))))
+    first = drawn[0].number if drawn else 1
+    ranges = _ranges(Random(draw(_SEEDS)), len(drawn)) if draw(st.booleans()) else []
+    return drawn, [(start + first - 1, end + first - 1) for start, end in ranges]
+
 
 policies = st.builds(
     Policy,

@@ -319,6 +319,14 @@ def test_a_finished_turn_larger_than_the_window_is_clamped_and_the_message_stand
     assert "the whole of turn 3 is stored" in words(assembled.request)
 
 
+def test_turns_are_clamped_until_they_fit_before_anything_below_gives_way() -> None:
+    """Whatever the message leaves: the notes and frames around the turns are part of the sum."""
+    giant = turn(1, "x9 " * 60_000, answer="Thank you.")
+    for length in range(12_000, 17_000, 60):
+        assembled = make(story(giant, text="x" * length, window=8_000))
+        assert assembled.rung == "clamp", length
+
+
 def test_a_clamped_turn_has_the_same_bytes_whatever_little_the_next_message_adds() -> None:
     giant = turn(3, "x9 " * 60_000, answer="Thank you.")
     one = make(story(*turns(1, 2), giant, text="Short.", window=16_000)).request

@@ -107,13 +107,15 @@ def planned(sizes: list[Size], covered: list[tuple[int, int]], room: int, policy
     return plan
 
 
-cases = given(strategies.sizes(), strategies.covered, ROOMS, strategies.policies, st.booleans())
+cases = given(strategies.outlines(), ROOMS, strategies.policies, st.booleans())
+Outline = tuple[list[Size], list[tuple[int, int]]]
 
 
 @cases
 def test_a_plan_covers_only_uncovered_turns_below_those_that_stay(
-    sizes: list[Size], covered: list[tuple[int, int]], room: int, policy: Policy, force: bool
+    outline: Outline, room: int, policy: Policy, force: bool
 ) -> None:
+    sizes, covered = outline
     plan = planned(sizes, covered, room, policy, force)
     if plan is None:
         return
@@ -129,8 +131,9 @@ def test_a_plan_covers_only_uncovered_turns_below_those_that_stay(
 
 @cases
 def test_a_chunk_fits_the_summariser_unless_it_is_a_single_turn(
-    sizes: list[Size], covered: list[tuple[int, int]], room: int, policy: Policy, force: bool
+    outline: Outline, room: int, policy: Policy, force: bool
 ) -> None:
+    sizes, covered = outline
     plan = planned(sizes, covered, room, policy, force)
     for chunk in plan.chunks if plan else ():
         inside = [size for size in sizes if chunk.first <= size.number <= chunk.last and not size.excluded]
@@ -140,8 +143,9 @@ def test_a_chunk_fits_the_summariser_unless_it_is_a_single_turn(
 
 @cases
 def test_a_plan_exists_only_at_a_mark_or_when_asked_for(
-    sizes: list[Size], covered: list[tuple[int, int]], room: int, policy: Policy, force: bool
+    outline: Outline, room: int, policy: Policy, force: bool
 ) -> None:
+    sizes, covered = outline
     plan = planned(sizes, covered, room, policy, force)
     left = loose(sizes, covered)
     reached = level(compressible(sizes, covered), 2 * len(left), room=room, policy=policy)
@@ -152,9 +156,8 @@ def test_a_plan_exists_only_at_a_mark_or_when_asked_for(
 
 
 @cases
-def test_it_keeps_the_last_turns_and_lands_low(
-    sizes: list[Size], covered: list[tuple[int, int]], room: int, policy: Policy, force: bool
-) -> None:
+def test_it_keeps_the_last_turns_and_lands_low(outline: Outline, room: int, policy: Policy, force: bool) -> None:
+    sizes, covered = outline
     plan = planned(sizes, covered, room, policy, force)
     if plan is None:
         return
@@ -175,8 +178,9 @@ def test_it_keeps_the_last_turns_and_lands_low(
 
 @cases
 def test_a_plan_that_was_carried_out_is_never_made_again(
-    sizes: list[Size], covered: list[tuple[int, int]], room: int, policy: Policy, force: bool
+    outline: Outline, room: int, policy: Policy, force: bool
 ) -> None:
+    sizes, covered = outline
     plan = planned(sizes, covered, room, policy, force)
     if plan is None:
         return
@@ -185,10 +189,9 @@ def test_a_plan_that_was_carried_out_is_never_made_again(
     assert planned(sizes, after, room, policy, False) is None
 
 
-@given(strategies.sizes(), strategies.covered, ROOMS, strategies.policies)
-def test_a_plan_depends_on_nothing_but_its_input(
-    sizes: list[Size], covered: list[tuple[int, int]], room: int, policy: Policy
-) -> None:
+@given(strategies.outlines(), ROOMS, strategies.policies)
+def test_a_plan_depends_on_nothing_but_its_input(outline: Outline, room: int, policy: Policy) -> None:
+    sizes, covered = outline
     first = plan_compaction(sizes, room=room, policy=policy, covered=covered)
     assert first == plan_compaction(sizes, room=room, policy=policy, covered=covered)
     assert first == plan_compaction(sizes, room=room, policy=policy, covered=covered[::-1])
