@@ -38,6 +38,11 @@ class Conversation(RuleBasedStateMachine):
         owner = get_user_model().objects.create(username=f"machine-{next(_names)}")
         self.session = conversation(owner, turns)
 
+    def teardown(self) -> None:
+        """All examples share one transaction: what is left waiting here would be claimed there."""
+        if hasattr(self, "session"):
+            self.session.owner.delete()
+
     @property
     def row(self) -> ChatSession:
         return reread(self.session)
@@ -83,6 +88,7 @@ class Conversation(RuleBasedStateMachine):
         if turn.status == "queued":
             claim = leases.claim_turn("machine", 15)
             assert claim is not None
+            assert claim.id == turn.pk
             return claim
         return leases.Claim(turn.pk, turn.session_id, turn.epoch, turn.attempt, turn.owner, turn.reply)
 
