@@ -12,8 +12,8 @@ from chat.context.compaction import Policy
 from chat.context.values import Assembled, Block, Extra, Fact, Message, Request, Step, Summary
 from chat.context.window import WindowLimits
 from tests.context.conversation import Conversation, text_of
+from tests.context.stories import make
 from tests.context.strategies import Case, cases
-from tests.context.test_assembly import make
 
 
 def block(tokens: int = 2_000, ref: str = "", **fields: str) -> Block:
