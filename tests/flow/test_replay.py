@@ -85,6 +85,7 @@ class TestReplay:
         assert one["compactions"] >= 1
         assert one["notices"] >= 1
         assert one["calls"] > one["turns"]
+        assert (one["rejections"], one["extracts"]) == (0, 0), "summaries are the summariser's, not recorded replies"
         assert one["saved_compaction"] > 0
         assert one["summary_tokens"] > 0
         assert one["questions"] == 2
@@ -96,8 +97,10 @@ class TestReplay:
         assert not get_user_model().objects.exists()
 
     def test_the_history_holds_the_recorded_words_and_the_real_counts(self, file: Path) -> None:
-        replayed(file, keep=True)
-        turns = list(Turn.objects.path(ChatSession.objects.get().pk))
+        replayed(file, keep=True, questions=2)
+        session = ChatSession.objects.get()
+        turns = list(Turn.objects.path(session.pk))
+        assert (len(turns), session.turns_total) == (TURNS + 1, TURNS + 2), "each question in the place of the last"
         assert turns[5].prompt == talk()["sessions"][0]["turns"][10]["text"]
         assert turns[5].reply == talk()["sessions"][0]["turns"][11]["text"]
         assert {turn.reply_source for turn in turns} == {"api"}
@@ -187,10 +190,10 @@ def request(*texts: str) -> Request:
 
 class TestFigures:
     def test_evidence_counts_as_verbatim_only_where_its_words_stand(self) -> None:
-        evidence = [(1, "a red kite"), (2, "a blue boat"), (3, "a green hat"), (3, "two hats")]
+        evidence = [(1, "a red kite"), (1, "a pin"), (2, "a blue boat"), (3, "a green hat"), (3, "two hats")]
         hows = {1: "summarised", 2: "verbatim", 3: "omitted"}
-        found = recall(evidence, request("said: a blue boat.", "and two hats"), hows)
-        assert (found.questions, found.verbatim, found.summarised) == (1, 0.5, 0.25)
+        found = recall(evidence, request("fact: a pin", "said: a blue boat.", "and two hats"), hows)
+        assert (found.questions, found.verbatim, found.summarised) == (1, 0.6, 0.2)
 
     def test_recall_is_an_average_over_questions(self) -> None:
         both = Recall(questions=1, verbatim=1.0) + Recall(questions=3, verbatim=0.2, summarised=0.4)

@@ -29,7 +29,7 @@ def line(*pairs: tuple[str, str]) -> Conversation:
 
 FORKED = conversation(
     Exchange(prompt=ORDER, reply="Noted."),
-    Exchange(prompt="Which colour?", reply="Red.", parent=0, active=False),
+    Exchange(prompt="Which colour?", reply="Red, A-7731.", parent=0, active=False),
     Exchange(prompt="And the paddle?", reply="Ask for PX-90.", parent=1, active=False),
     Exchange(prompt="Which colour?", reply="Blue, order A-7731.", parent=0),
 )
@@ -58,8 +58,8 @@ class TestKeeping:
     def test_a_branch_beside_the_shown_one_can_be_switched_to(self, alice: Any) -> None:
         session = storing.store(alice, FORKED)
         assert (session.turns_active, session.turns_total) == (2, 4)
-        branches.switch(session.pk, Turn.objects.get(session=session, reply="Red.").pk)
-        assert [turn.reply for turn in Turn.objects.path(session.pk)] == ["Noted.", "Red.", "Ask for PX-90."]
+        branches.switch(session.pk, Turn.objects.get(session=session, reply="Red, A-7731.").pk)
+        assert [turn.reply for turn in Turn.objects.path(session.pk)] == ["Noted.", "Red, A-7731.", "Ask for PX-90."]
         session.refresh_from_db()
         assert clean(session=session)
 
@@ -73,7 +73,9 @@ class TestKeeping:
             "Tell me of seals"
         )
 
-    def test_turns_by_the_thousand_take_far_fewer_statements(self, alice: Any, django_assert_max_num_queries: Any) -> None:
+    def test_turns_by_the_thousand_take_far_fewer_statements(
+        self, alice: Any, django_assert_max_num_queries: Any
+    ) -> None:
         long = line(*((f"Question {n}, ticket T-{n:05d}.", f"Answer {n}.") for n in range(2_000)))
         with django_assert_max_num_queries(200):
             session = storing.store(alice, long)
@@ -262,6 +264,8 @@ class TestCommands:
         assert run("import_conversations", path, user="alice", again=True).endswith("1 imported\n")
         assert run("import_conversations", path, user="bob").endswith("1 imported\n")
         assert (alice.chat_sessions.count(), bob.chat_sessions.count()) == (2, 1)
+        bob.chat_sessions.update(deleted_at=timezone.now())
+        assert run("import_conversations", path, user="bob").endswith("1 imported\n")
 
     def test_model_and_strategy_may_be_chosen(self, tmp_path: Path, alice: Any) -> None:
         path = tmp_path / "one.json"
