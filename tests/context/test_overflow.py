@@ -141,8 +141,8 @@ def test_a_finished_turn_larger_than_the_window_is_clamped_and_the_message_stand
 
 def test_turns_are_clamped_until_they_fit_before_anything_below_gives_way() -> None:
     """Whatever the message leaves: the notes and frames around the turns are part of the sum."""
-    giant = turn(1, "x9 " * 12_000, answer="Thank you.")
-    for length in range(12_000, 17_000, 60):
+    giant = turn(1, "x9 " * 4_000, answer="Thank you.")
+    for length in range(12_500, 16_800, 30):
         assembled = make(story(giant, text="x" * length, window=8_000))
         assert assembled.rung == "clamp", length
 
