@@ -36,7 +36,7 @@ class Socket(WebsocketCommunicator):
     async def say(self, kind, **fields):
         await self.send_to(text_data=json.dumps({"v": 1, "type": kind, **fields}))
 
-    async def hear(self, *kinds, within=10):
+    async def hear(self, *kinds, within=60):
         """The next frame, or the next of these kinds."""
         async with asyncio.timeout(within):
             while True:
@@ -47,7 +47,7 @@ class Socket(WebsocketCommunicator):
     async def closed_with(self):
         """The close code; frames before it are dropped."""
         while True:
-            message = await self.receive_output(10)
+            message = await self.receive_output(60)
             if message["type"] == "websocket.close":
                 return message["code"]
 

@@ -181,9 +181,9 @@ class TestTheContract:
 
     def test_the_page_says_plainly_that_it_is_the_stand_in(self, page, make_session, settings):
         session = make_session(1)
-        assert "local stand-in" in page(path_of(session)).find("div", **{"class": "banner"})[0][1]
+        assert "local stand-in" in page(path_of(session)).find("aside", **{"class": "banner"})[0][1]
         settings.CHAT_STANDIN = False
-        assert [found["id"] for found, _ in page(path_of(session)).find("div", **{"class": "banner"})] == ["offline"]
+        assert not page(path_of(session)).find("aside", **{"class": "banner"})
 
     def test_no_page_holds_a_style_or_a_script_of_its_own(self, client, alice, compressed):
         """The policy would stop them; then something would be broken without a word."""
