@@ -68,16 +68,23 @@ def summaries(given: Iterable[Summary], limit: int) -> tuple[Summary, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """A fact with its tokens, and whether one of the summaries says its value."""
+    """A fact with its tokens, and whether one of the summaries lists its value."""
 
     fact: Fact
     tokens: int
     summarised: bool
 
 
+def _listed(text: str) -> str:
+    """The list of exact values of a summary; all of one that has none, as a person may have written it."""
+    _, heading, rest = text.partition(prompts.EXACT_HEADING)
+    return rest.partition("\n## ")[0] if heading else text
+
+
 def price(given: Iterable[Fact], summaries: Iterable[Summary], count: Count) -> tuple[Priced, ...]:
     """The facts as `facts` chooses from them: those of the cached prefix first, so that no new one pushes them out."""
-    said = Haystack("\n".join(summary.text for summary in summaries))
+    # In the list of exact values, which has the words around each. "Hello Lena Brandt" does not say whose name it is.
+    said = Haystack("\n".join(_listed(summary.text) for summary in summaries))
     ordered = sorted(given, key=lambda fact: not fact.settled)
     return tuple(Priced(fact, count(prompts.wrap_facts([fact])), said.holds(fact.value)) for fact in ordered)
 

@@ -271,6 +271,15 @@ def test_a_fact_is_said_where_neither_a_turn_nor_a_summary_says_it() -> None:
     assert not any(value in settled.text + fresh.text for value in ("A-7731", "C-9000", "D-1111", "X"))
 
 
+def test_a_value_that_a_summary_mentions_but_does_not_list_is_said_all_the_same() -> None:
+    text = f'Hello Lena Brandt.\n{prompts.EXACT_HEADING}\n- A-7731: "the order A-7731"\n## Artefacts\n- B-2200'
+    summary = Summary(first=1, last=9, text=text, tokens=60, ref="S1")
+    facts = tuple(Fact(kind="id", value=value, turn=3) for value in ("Lena Brandt", "A-7731", "B-2200"))
+    request = make(story(*turns(10, 12), summaries=(summary,), facts=facts, window_from=10)).request
+    said = next(block.text for block in request.messages[0].blocks if block.component == "facts")
+    assert [value in said for value in ("Lena Brandt", "A-7731", "B-2200")] == [True, False, True]
+
+
 def test_facts_over_their_budget_are_counted_as_cut_and_those_that_need_not_be_said_are_not() -> None:
     spoken = tuple(Fact(kind="id", value=f"A-{number}", turn=11) for number in range(50))
     line = next(
