@@ -175,10 +175,11 @@ def _work(sketch: Outline, chunk: Chunk, budget: Budget) -> Assignment:
         source_tokens=chunk.tokens,
         limit_tokens=limit,
         exact_tokens=exact,
+        # Pinned turns too, though they stay word for word: one that is unpinned later must stand in the summary.
         turns=tuple(
             turn
             for turn in loading.turns_between(sketch.session_id, chunk.first, chunk.last)
-            if not turn.excluded_by and not turn.pinned
+            if not turn.excluded_by
         ),
     )
 

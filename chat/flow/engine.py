@@ -161,6 +161,7 @@ def policy(window_messages: int | None, *, chunk_tokens: int) -> Policy:
         keep_share=settings.CHAT_KEEP_SHARE,
         summary_tokens=settings.CHAT_SUMMARY_TOKENS,
         chunk_tokens=chunk_tokens,
+        batch_messages=settings.CHAT_BATCH_MESSAGES,
         max_messages=window_messages or MESSAGES_A_TURN * MOST_TURNS_LOADED,
     )
 

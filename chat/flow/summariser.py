@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 REPLY_FACTOR = 3
 # The gate has refused this input so often that asking a model again is a waste; code makes an extract at once.
 MOST_REJECTIONS = 3
+# Tokens were counted for the chat's model; the summariser's own count may differ by so much.
+MOST_OF_WINDOW = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,8 @@ async def summarise(work: Assignment, engine: Engine, *, last_try: bool) -> Made
     refused = await engine.database.read(
         summaries.rejected, work.session_id, work.first, work.last, work.source_hash
     )
+    if not await _fits(work, engine):
+        return await _extract(work, engine)
     for model in models[refused:] if refused < MOST_REJECTIONS else ():
         try:
             text, stop_reason = await _ask(work, model, engine)
@@ -96,6 +100,12 @@ async def summarise(work: Assignment, engine: Engine, *, last_try: bool) -> Made
             return _made(verdict, model, SummaryRow.MadeBy.MODEL)
         await engine.database.run(_record_rejection, work, model, verdict)
     return await _extract(work, engine)
+
+
+async def _fits(work: Assignment, engine: Engine) -> bool:
+    """Whether a model can take the source whole. Only a single giant turn can't; its input is never trimmed."""
+    window = await engine.window(settings.CHAT_SUMMARY_MODEL)
+    return work.source_tokens + work.limit_tokens * REPLY_FACTOR + work.exact_tokens < window.window * MOST_OF_WINDOW
 
 
 async def _extract(work: Assignment, engine: Engine) -> Made | None:

@@ -146,7 +146,8 @@ class Run:
         if fresh.context_version != self.loaded.context_version:
             self.loaded = fresh
             ready = await requests.first_request(fresh, self.budget, self.engine)
-            if ready.manifest.estimated < refused.manifest.estimated:
+            # By characters: the two estimates are those of a counter before and after it learnt from the error.
+            if _characters(ready) < _characters(refused):
                 return ready
         return await requests.smaller(
             refused, self.loaded, self.budget, self.engine, actual=error.actual, allowed=error.limit
@@ -220,3 +221,7 @@ class Run:
     def _let_go(self) -> None:
         if self.running.live:
             self.hub.drop(self.running.claim.session_id, self.running.live)
+
+
+def _characters(assembled: Assembled) -> int:
+    return sum(len(block.text) for block in assembled.request.blocks())
