@@ -15,7 +15,8 @@ from chat.context.prompts import HEADINGS, MADE_BY_CODE, NOTHING, OPENING, fold
 from chat.context.tokens import Counter
 from chat.context.values import Turn
 
-_SENTENCE = re.compile(r"[^.!?。！？\n]{1,2000}(?:[.!?。！？]+|\n|$)")
+# The end is optional: were it required, text without any would be searched again from each of its characters.
+_SENTENCE = re.compile(r"[^.!?。！？\n]{1,2000}[.!?。！？]*")
 _SENTENCE_CHARACTERS = 160
 # Sentences looked at in one text: its beginning says what it is about.
 _SENTENCES_A_TEXT = 40
@@ -31,7 +32,7 @@ _PROMISED = re.compile(
 )
 _WORD = re.compile(r"[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ-]{4,30}")
 _HINTS = 12
-# Characters of a prompt or reply that are searched for words and files; a paste must not take all the time.
+# Characters of a prompt or reply that are searched for sentences, words and files; a paste must not take all the time.
 _SEARCHED = 20_000
 
 
@@ -92,7 +93,7 @@ def _all_lines(turns: Sequence[Turn], cue: re.Pattern[str]) -> list[str]:
 
 def _lines(turn: Turn, text: str, cue: re.Pattern[str] | None) -> list[str]:
     lines = []
-    for place, match in enumerate(_SENTENCE.finditer(text)):
+    for place, match in enumerate(_SENTENCE.finditer(text[:_SEARCHED])):
         if place >= _SENTENCES_A_TEXT:
             break
         sentence = fold(match[0])
