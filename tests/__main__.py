@@ -7,6 +7,7 @@ one engine only carries the mark `sqlite` or `postgresql`; all others must be th
 import argparse
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -98,6 +99,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests", description="Run the tests on both databases.")
     parser.add_argument("--quick", action="store_true", help="SQLite only, no browser")
     options = parser.parse_args()
+    # Or the server's processes and its directory would outlive a run that is told to stop.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     started = time.monotonic()
     outcomes: dict[str, Outcome] = {}
     for name in ("SQLite",) if options.quick else ("SQLite", "PostgreSQL"):
