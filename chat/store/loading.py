@@ -150,7 +150,7 @@ def _load(turn_id: int, row: dict, limits: LoadLimits) -> Loaded:
         previous=_previous(row),
         history=context.History(
             instructions=row["session__instructions__text"],
-            facts=_facts(session_id, start, settled),
+            facts=_told(row, _facts(session_id, start, settled)),
             summaries=summaries,
             turns=tuple(_turn(one, settled, steps) for one in rows),
             last=row["number"] - 1,
@@ -218,6 +218,17 @@ def _summaries(session_id) -> tuple[context.Summary, ...]:
         context.Summary(first=first, last=last, text=text, tokens=tokens, tier=tier, ref=f"S{pk}")
         for pk, first, last, text, tokens, tier in rows.values_list("pk", "first", "last", "text", "tokens", "tier")
     )
+
+
+def _told(row, facts: tuple[context.Fact, ...]) -> tuple[context.Fact, ...]:
+    """What a session that simply leaves older turns out may say of them: what a person pinned or told it.
+
+    The rest was found in those turns, and goes with them.
+    """
+    slides = row["session__strategy"] == ChatSession.Strategy.SLIDING_WINDOW
+    if not slides and row["session__mode"] != ChatSession.Mode.NEVER:
+        return facts
+    return tuple(fact for fact in facts if fact.pinned or fact.turn is None)
 
 
 def _facts(session_id, window_from: int, settled: int) -> tuple[context.Fact, ...]:

@@ -214,3 +214,16 @@ def test_the_turns_of_a_summary_come_with_all_their_words(session: ChatSession) 
         (4, "user", True),
         (5, "", False),
     ]
+
+
+def test_a_session_that_leaves_turns_out_says_of_them_only_what_a_person_pinned_or_told(session: ChatSession) -> None:
+    first = turn(session, 1)
+    Fact.objects.create(session=session, kind="id", value="A-7731", turn=first)
+    Fact.objects.create(session=session, kind="id", value="R-2209", turn=first, pinned=True)
+    Fact.objects.create(session=session, kind="preference", value="short answers", made_by=Fact.MadeBy.USER)
+    ChatSession.objects.filter(pk=session.pk).update(window_from=10)
+    assert {fact.value for fact in load(session).history.facts} == {"A-7731", "R-2209", "short answers"}
+    for values in ({"strategy": ChatSession.Strategy.SLIDING_WINDOW}, {"mode": ChatSession.Mode.NEVER}):
+        ChatSession.objects.filter(pk=session.pk).update(strategy="summary", mode="auto")
+        ChatSession.objects.filter(pk=session.pk).update(**values)
+        assert {fact.value for fact in load(session).history.facts} == {"R-2209", "short answers"}
