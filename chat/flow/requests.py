@@ -9,6 +9,7 @@ from django.utils import timezone
 from chat.context import tokens
 from chat.context.assembly import assemble, next_rung
 from chat.context.budget import Budget, BudgetError
+from chat.context.tokens import Counter
 from chat.context.values import Assembled, Prompt
 from chat.flow.engine import Engine
 from chat.providers.base import ContextOverflow, ProviderError
@@ -16,17 +17,19 @@ from chat.store.loading import Loaded
 
 log = structlog.get_logger(__name__)
 
-# Within a tenth of the limit the API is asked; below, the estimate is good enough.
+# Within a tenth of the limit the API is asked; below, the estimate is good enough. Not for longer than this, seconds.
 ASK_SHARE = 0.9
+ASK_S = 2.0
 MOST_ASKED = 4
 # An estimate this close teaches nothing worth classifying the whole request again for.
 CLOSE_ENOUGH = 0.02
 EARLY_SAMPLES = 5
 
 
-async def first_request(loaded: Loaded, budget: Budget, engine: Engine) -> Assembled:
+async def first_request(loaded: Loaded, budget: Budget, engine: Engine, counter: Counter) -> Assembled:
     """Make the request. Near the limit the API counts it, and a wrong estimate is corrected before it hurts.
 
+    `counter` is the model's as it is now; smaller requests are made with the same one (see `smaller`).
     Raises BudgetError when nothing of it fits the window.
     """
     # In a thread: a pasted million characters takes tens of milliseconds to count, which other streams would feel.
@@ -35,22 +38,25 @@ async def first_request(loaded: Loaded, budget: Budget, engine: Engine) -> Assem
         loaded.history,
         _prompt(loaded),
         budget,
-        engine.counter(loaded.model),
+        counter,
         model=loaded.model,
         limits=engine.limits(loaded),
         ttl=settings.CHAT_CACHE_TTL,
     )
     for _ in range(MOST_ASKED):
-        if assembled.manifest.estimated <= budget.hard_limit * ASK_SHARE:
+        if assembled.manifest.estimated <= budget.input_limit * ASK_SHARE:
             return assembled
         try:
-            counted = await engine.provider.count(assembled.request)
-        except ProviderError:
+            async with asyncio.timeout(ASK_S):
+                counted = await engine.provider.count(assembled.request)
+        except (ProviderError, TimeoutError):
             return assembled  # asking is a courtesy: the ladder stands behind the estimate
         await learn(engine, assembled, counted)
         if counted <= budget.hard_limit:
             return assembled
-        assembled = await smaller(assembled, loaded, budget, engine, actual=counted, allowed=budget.window)
+        assembled = await smaller(
+            assembled, loaded, budget, engine, counter, actual=counted, allowed=budget.window
+        )
     return assembled
 
 
@@ -60,16 +66,27 @@ def learn_overflow(engine: Engine, refused: Assembled, error: ContextOverflow) -
 
 
 async def smaller(
-    assembled: Assembled, loaded: Loaded, budget: Budget, engine: Engine, *, actual: int | None, allowed: int | None
+    assembled: Assembled,
+    loaded: Loaded,
+    budget: Budget,
+    engine: Engine,
+    counter: Counter,
+    *,
+    actual: int | None,
+    allowed: int | None,
 ) -> Assembled:
-    """One or more rungs down. Raises BudgetError when the ladder has ended."""
+    """One or more rungs down. Raises BudgetError when the ladder has ended.
+
+    `counter` must be the one that `assembled` was made with: what has been learnt since is in `actual` already, and
+    counted twice it would cost the user turns that still fit.
+    """
     lower = await asyncio.to_thread(
         next_rung,
         assembled,
         loaded.history,
         _prompt(loaded),
         budget,
-        engine.counter(loaded.model),
+        counter,
         actual=actual,
         allowed=allowed,
         limits=engine.limits(loaded),

@@ -14,6 +14,7 @@ import structlog
 
 from chat.context.budget import Budget, BudgetError
 from chat.context.compaction import Policy
+from chat.context.tokens import Counter
 from chat.context.values import Assembled
 from chat.flow import closing, requests
 from chat.flow.compactor import compact_inline, due_level
@@ -61,6 +62,7 @@ class Run:
         self.budget: Budget | None = None
         self.policy: Policy | None = None
         self.assembled: Assembled | None = None
+        self.counter = Counter()
 
     async def to_the_end(self) -> Closed | None:
         """The flow. Every way out of it is a row of this table."""
@@ -99,7 +101,8 @@ class Run:
         await self._load()
         assert self.loaded
         assert self.budget
-        self.assembled = await requests.first_request(self.loaded, self.budget, self.engine)
+        self.counter = self.engine.counter(self.loaded.model)
+        self.assembled = await requests.first_request(self.loaded, self.budget, self.engine, self.counter)
         while True:
             try:
                 await self._stream(self.assembled)
@@ -145,12 +148,13 @@ class Run:
         fresh = await self.engine.database.read(loading.load, self.running.claim.id, limits)
         if fresh.context_version != self.loaded.context_version:
             self.loaded = fresh
-            ready = await requests.first_request(fresh, self.budget, self.engine)
+            self.counter = self.engine.counter(fresh.model)
+            ready = await requests.first_request(fresh, self.budget, self.engine, self.counter)
             # By characters: the two estimates are those of a counter before and after it learnt from the error.
             if _characters(ready) < _characters(refused):
                 return ready
         return await requests.smaller(
-            refused, self.loaded, self.budget, self.engine, actual=error.actual, allowed=error.limit
+            refused, self.loaded, self.budget, self.engine, self.counter, actual=error.actual, allowed=error.limit
         )
 
     async def _stream(self, assembled: Assembled) -> None:

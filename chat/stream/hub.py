@@ -290,8 +290,16 @@ class Hub:
         """The reply went on elsewhere, or waits to be started again: no end is announced."""
         self._stop_timer(live)
         channel = self._channels.get(session)
-        if channel and channel.live is live:
+        if channel is None:
+            return
+        if channel.live is live:
             channel.live = None
+        for watcher in channel.watchers:
+            # It will never be done: left in front, it would hide every reply after it.
+            if live in watcher._lives:
+                watcher._lives.remove(live)
+        if not channel.watchers and channel.live is None:
+            self._channels.pop(session, None)
 
     def _tick(self, session: UUID, live: Live) -> None:
         live.timer = None
