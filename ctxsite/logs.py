@@ -84,6 +84,9 @@ def configuration(*, level: str, readable: bool) -> dict[str, Any]:
             "daphne": {"level": "WARNING"},
             "asyncio": {"level": "WARNING"},
             "httpx2": {"level": "WARNING"},
+            # At DEBUG these two write whole requests and rows, words and all.
+            "anthropic": {"level": "WARNING"},
+            "django.db.backends": {"level": "WARNING"},
             "axes": {"level": "WARNING"},
         },
     }

@@ -57,11 +57,11 @@ class JobRunner:
     async def idle(self) -> None:
         """Wait until nothing is due and nothing runs: for commands that must see the work done."""
         while True:
-            claimed = await self._claim()
-            if not claimed and not self._tasks:
+            if await self._claim():
+                continue
+            if not self._tasks:
                 return
-            if self._tasks:
-                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def _run(self) -> None:
         while True:

@@ -281,7 +281,7 @@ async def test_a_transient_failure_of_the_summariser_is_tried_again_later(start:
     assert job.run_after > timezone.now()
     assert not Summary.objects.exists()
     chat.standin.faults.clear()
-    Job.objects.update(run_after=timezone.now())
+    Job.objects.update(run_after=timezone.now() - timedelta(seconds=1))
     chat.service.wake()
     await eventually(lambda: Job.objects.get().state == "done")
     assert Summary.objects.filter(state="active", made_by="model").exists()

@@ -220,7 +220,7 @@ def test_a_job_is_tried_again_a_little_later_and_at_most_three_times(session: Ch
         assert claim.attempt == attempt
         assert leases.finish_job(claim, error="overloaded", retry_in_s=30)
         assert leases.claim_job("a", ["compact"], 60) is None
-        Job.objects.update(run_after=timezone.now())
+        Job.objects.update(run_after=timezone.now() - timedelta(seconds=1))
     job = Job.objects.get()
     assert (job.state, job.error) == ("failed", "overloaded")
     assert job.finished_at
