@@ -172,6 +172,7 @@ const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
 
 const composer = say.session ? converse() : welcome();
+main.classList.add("ready");
 
 let release = () => {};
 document.addEventListener("htmx:beforeSwap", () => (release = scroll.hold()));

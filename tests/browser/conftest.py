@@ -1,0 +1,251 @@
+"""A real site (a process of its own, on a database of its own), a real browser, and a watch over both."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+USER, PASSWORD = "alice", "correct horse battery staple"
+STARTS_WITHIN_S = 60
+
+WATCH = """
+document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
+"""
+
+# Left by a server that a test itself stopped, or by a page that was refused on purpose.
+NETWORK = ("ERR_CONNECTION_REFUSED", "WebSocket connection to", "Failed to load resource")
+
+
+@dataclass
+class Site:
+    """A running site. `environment` is what its processes were given."""
+
+    url: str
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    log: Path = field(default_factory=Path)
+
+    def start(self) -> None:
+        """Serve, and wait until it answers."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ctxsite.serve"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + STARTS_WITHIN_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(self.url + "/accounts/login/").close()
+                return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise RuntimeError(self.log.read_text()[-3000:])
+
+    def stop(self) -> int:
+        """End it as Ctrl-C does; returns its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(15)
+
+    def run(self, *arguments: str) -> str:
+        """A management command of this site; its output."""
+        command = [sys.executable, "manage.py", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    def python(self, code: str) -> str:
+        """A few lines of Python inside this site; what they print."""
+        return self.run("shell", "--no-imports", "-c", code)
+
+
+@contextlib.contextmanager
+def own_database(scratch: Path) -> Iterator[str]:
+    """The URL of an empty database of the kind that the tests run on."""
+    if connection.vendor == "sqlite":
+        yield f"sqlite:///{scratch / 'site.sqlite3'}"
+        return
+    url, name = os.environ["DATABASE_URL"], f"browser_{os.getpid()}"
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+    try:
+        yield url.rsplit("/", 1)[0] + "/" + name
+    finally:
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """The site with one user, on the stand-in, as `make run` would serve it."""
+    with tempfile.TemporaryDirectory(prefix="chat-browser-") as directory, own_database(Path(directory)) as database:
+        port = free_port()
+        kept = {
+            key: value for key, value in os.environ.items() if not key.startswith(("CHAT_", "DJANGO_", "ANTHROPIC_"))
+        }
+        site = Site(
+            url=f"http://127.0.0.1:{port}",
+            environment=kept
+            | {
+                "DATABASE_URL": database,
+                "CHAT_VAR_DIR": directory,
+                "PORT": str(port),
+                "HOST": "127.0.0.1",
+                # Plain names, straight from the sources: what an earlier start collected may be older.
+                "DJANGO_DEBUG": "1",
+                "CHAT_STANDIN": "1",
+                "CHAT_STANDIN_DELAY_MS": "20",
+            },
+            log=Path(directory) / "log",
+        )
+        # One process: starting Python costs more than all that it does here.
+        site.python(
+            "from django.contrib.auth import get_user_model\n"
+            "from django.core.management import call_command\n"
+            "call_command('migrate', verbosity=0)\n"
+            f"get_user_model().objects.create_superuser({USER!r}, password={PASSWORD!r})"
+        )
+        site.start()
+        yield site
+        assert site.stop() == 0, site.log.read_text()[-3000:]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def signed_in(site: Site, chromium: Browser) -> dict[str, Any]:
+    """The state of a browser in which alice has signed in."""
+    context = chromium.new_context()
+    page = context.new_page()
+    sign_in(page, site)
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+@dataclass
+class Visitor:
+    """Opens pages as alice, or as nobody; at the end none of them may have thrown or broken the policy."""
+
+    site: Site
+    chromium: Browser
+    state: dict[str, Any]
+    faults: list[str] = field(default_factory=list)
+    contexts: list[BrowserContext] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def __call__(self, path: str = "/", *, anonymous: bool = False, **options: Any) -> Page:
+        context = self.chromium.new_context(
+            **{"viewport": {"width": 1280, "height": 800}, "storage_state": None if anonymous else self.state} | options
+        )
+        self.contexts.append(context)
+        return self.tab(context, path)
+
+    def tab(self, context: BrowserContext, path: str) -> Page:
+        """One more tab of the same browser."""
+        page = context.new_page()
+        page.add_init_script(WATCH)
+        page.on("pageerror", lambda error: self.faults.append(f"{error}"))
+        page.on("console", self._console)
+        page.on("request", self._request)
+        page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
+        page.goto(self.site.url + path)
+        ready(page)
+        return page
+
+    def new_chat(self, **options: Any) -> Page:
+        """A page with a conversation in which nothing has been said."""
+        page = self("/", **options)
+        fresh = page.url
+        page.get_by_role("button", name="New chat").click()
+        expect(page.get_by_role("textbox", name="Message")).to_be_visible()
+        page.wait_for_function(
+            "(before) => location.href !== before && document.querySelector('[data-session]')", arg=fresh
+        )
+        ready(page)
+        return page
+
+    def _console(self, line: Any) -> None:
+        if line.type == "error" and not any(word in line.text for word in NETWORK):
+            self.faults.append(line.text)
+
+    def _request(self, request: Any) -> None:
+        if not request.url.startswith((self.site.url, "data:", self.site.url.replace("http", "ws"))):
+            self.outside.append(request.url)
+
+
+@pytest.fixture
+def visit(site: Site, chromium: Browser, signed_in: dict[str, Any]) -> Iterator[Visitor]:
+    visitor = Visitor(site, chromium, signed_in)
+    yield visitor
+    for context in visitor.contexts:
+        context.close()
+    assert visitor.faults == []
+    assert visitor.outside == []
+
+
+def ready(page: Page) -> None:
+    """Wait until the page's script has taken over; before, its forms are plain ones."""
+    expect(page.locator("#main:not(.ready)")).to_have_count(0)
+
+
+def sign_in(page: Page, site: Site) -> None:
+    page.goto(site.url + "/accounts/login/")
+    page.get_by_label("Username").fill(USER)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("textbox", name="Message")).to_be_visible()
+
+
+def send(page: Page, text: str) -> None:
+    """Write a message and send it."""
+    page.get_by_role("textbox", name="Message").fill(text)
+    page.get_by_role("button", name="Send").click()
+
+
+def ask(page: Page, text: str) -> str:
+    """Send a message, wait for the whole reply, and return it."""
+    before = page.get_by_role("article").count()
+    send(page, text)
+    expect(page.get_by_role("article")).to_have_count(before + 1)
+    settled(page)
+    return last_reply(page)
+
+
+def settled(page: Page) -> None:
+    """Wait until the last turn has ended and stands as it is stored."""
+    expect(page.locator('article[aria-busy="true"]')).to_have_count(0, timeout=30_000)
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+
+
+def last_reply(page: Page) -> str:
+    return page.get_by_role("article").last.locator(".reply").inner_text()

@@ -1,0 +1,311 @@
+"""What a person does with the chat, told in a real browser against a real server."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import ask, last_reply, ready, send, settled, sign_in
+from tests.stream.test_rendering import ATTACKS
+
+pytestmark = pytest.mark.browser
+
+COMPRESSED = "Earlier parts of this conversation were compressed for length"
+LEFT_OUT = "are not in the model’s view"
+
+
+def text_so_far(page) -> str:
+    return page.get_by_role("article").last.locator(".reply").evaluate("(reply) => reply.textContent")
+
+
+class TestTheFirstMessage:
+    def test_sign_in_say_something_see_it_arrive_reload_find_everything(self, visit, site):
+        page = visit("/accounts/login/", anonymous=True)
+        sign_in(page, site)
+        page.get_by_role("button", name="New chat").click()
+        expect(page.get_by_role("log", name="Conversation")).to_be_attached()
+        ready(page)
+        send(page, "My order number is A-7731.")
+        expect(page.get_by_role("article")).to_have_count(1)
+        expect(page.get_by_role("button", name="Stop")).to_be_visible()
+        settled(page)
+        reply = last_reply(page)
+        assert len(reply) > 10
+        assert ask(page, "What is my order number?") == "Your order number is A-7731."
+        page.reload()
+        expect(page.get_by_role("article")).to_have_count(2)
+        expect(page.get_by_role("article").first).to_contain_text("My order number is A-7731.")
+        assert page.get_by_role("article").first.locator(".reply").inner_text() == reply
+        expect(page.get_by_role("navigation", name="Conversations")).to_contain_text("My order number is A-7731.")
+
+    def test_what_is_shown_while_it_streams_is_a_beginning_of_what_is_stored(self, visit):
+        page = visit.new_chat()
+        send(page, "Write a longer text about water hardness, with a table and code.")
+        tail = page.locator('article[aria-busy="true"] .reply')
+        expect(tail).not_to_be_empty()
+        seen = []
+        while page.locator('article[aria-busy="true"]').count():
+            seen.append(
+                page.evaluate("""() => {
+              const reply = document.querySelector('article[aria-busy="true"] .reply');
+              return reply && [reply.querySelector('.blocks').innerText, reply.querySelector('.tail').textContent];
+            }""")
+            )
+        settled(page)
+        stored = page.locator("article template.source").last.evaluate("(source) => source.content.textContent")
+        tails = [part[1].strip() for part in seen if part and part[1].strip()]
+        assert len(set(tails)) > 5, "tokens arrive one after the other"
+        assert all(text in stored for text in tails)
+        blocks = [len(part[0]) for part in seen if part]
+        assert blocks == sorted(blocks), "a finished block never goes away"
+        assert blocks[-1] > 0, "blocks are rendered while it streams"
+        assert page.locator("article").last.locator(".code").count() >= 1
+
+    def test_a_reply_is_formatted_and_can_be_copied(self, visit):
+        page = visit.new_chat(permissions=["clipboard-read", "clipboard-write"])
+        ask(page, "Write a longer text about water hardness, with a table and code.")
+        article = page.get_by_role("article").last
+        block = article.locator(".code").first
+        block.get_by_role("button", name="Copy").click()
+        assert page.evaluate("navigator.clipboard.readText()") == block.locator("pre").inner_text()
+        article.hover()
+        article.locator(".tools").get_by_role("button", name="Copy").click()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert "```" in copied
+        assert block.locator("pre").inner_text().strip() in copied
+
+    def test_the_gauge_shows_two_numbers_and_they_add_up(self, visit):
+        page = visit.new_chat()
+        expect(page.get_by_role("meter", name="Context used")).to_have_count(0)
+        ask(page, "My order number is A-7731.")
+        meter = page.get_by_role("meter", name="Context used")
+        assert meter.get_attribute("aria-valuemax") == "16000"
+        assert 0 < int(meter.get_attribute("aria-valuenow")) < 2000
+        page.get_by_role("button", name="What the context is made of").click()
+        panel = page.get_by_role("dialog", name="Context")
+        expect(panel).to_be_visible()
+        amounts = [float(text.split()[0].lstrip("~")) for text in panel.locator("tr td:nth-child(4)").all_inner_texts()]
+        assert round(sum(amounts), 1) == 16.0
+
+    def test_whoever_reads_the_gauge_goes_on_reading_when_a_reply_ends(self, visit):
+        page = visit.new_chat()
+        ask(page, "My order number is A-7731.")
+        send(page, "Write a longer text about water hardness, with a table and code.")
+        page.get_by_role("button", name="What the context is made of").click()
+        panel = page.get_by_role("dialog", name="Context")
+        before = panel.get_by_role("heading").inner_text()
+        expect(panel.get_by_role("heading")).not_to_have_text(before, timeout=20_000)
+        expect(panel).to_be_visible()
+
+    def test_the_welcome_page_sends_the_first_message_of_a_new_conversation(self, visit, site):
+        site.python(
+            "from django.contrib.auth import get_user_model as model\n"
+            "model().objects.create_user('newcomer', password='another long password')"
+        )
+        page = visit("/accounts/login/", anonymous=True)
+        page.get_by_label("Username").fill("newcomer")
+        page.get_by_label("Password").fill("another long password")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Hello, newcomer")).to_be_visible()
+        page.get_by_role("button", name=re.compile("Keep something in mind")).click()
+        expect(page.get_by_role("textbox", name="Message")).to_have_value(re.compile("A-7731"))
+        page.get_by_role("button", name="Send").click()
+        page.wait_for_url(re.compile("/c/"))
+        expect(page.get_by_role("article")).to_have_count(1)
+        settled(page)
+        expect(page.get_by_role("textbox", name="Message")).to_have_value("")
+
+
+class TestAmnesia:
+    """A name and an order number in message 1, asked for at message 25, with a window of 20 messages."""
+
+    @pytest.mark.parametrize("strategy", ["sliding_window", "summary"])
+    def test_what_was_said_first_is_lost_openly_or_kept(self, visit, strategy):
+        page = visit.new_chat()
+        page.get_by_role("button", name="More actions").click()
+        names = {"summary": "Summarise older parts", "sliding_window": "Leave older parts out"}
+        page.get_by_role("radio", name=re.compile(names[strategy])).check()
+        page.get_by_label("Messages word for word").fill("20")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("textbox", name="Message")).to_be_visible()
+
+        ask(page, "My name is Lena Brandt and my order number is A-7731.")
+        for number in range(2, 13):
+            ask(page, f"Tell me something about topic {number}, please.")
+        notes = page.get_by_role("note")
+        # Before anybody asks, and nobody reloads.
+        expect(notes.filter(has_text=COMPRESSED if strategy == "summary" else LEFT_OUT).first).to_be_visible()
+        name = ask(page, "What is my name?")
+        order = ask(page, "What is my order number?")
+
+        if strategy == "summary":
+            assert "Lena Brandt" in name
+            assert "A-7731" in order
+            assert page.locator("article.past").count() >= 1
+        else:
+            expect(notes.filter(has_text=COMPRESSED)).to_have_count(0)
+            for reply in (name, order):
+                assert "not in my context" in reply
+                assert "Lena" not in reply
+                assert "A-7731" not in reply
+        expect(page.get_by_role("article").first).to_contain_text("A-7731")
+
+        page.reload()
+        expect(notes.filter(has_text=COMPRESSED if strategy == "summary" else LEFT_OUT).first).to_be_visible()
+        if strategy == "summary":
+            note = notes.filter(has_text=COMPRESSED).first
+            note.locator("summary").click()
+            expect(note.get_by_text("A-7731").first).to_be_visible()
+
+
+class TestNothingIsLost:
+    def test_stop_keeps_what_was_seen_and_the_next_message_goes_on(self, visit):
+        page = visit.new_chat()
+        send(page, "Write a longer text about water hardness, with a table and code.")
+        expect(page.locator('article[aria-busy="true"] .blocks > *').first).to_be_visible()
+        page.get_by_role("button", name="Stop").click()
+        settled(page)
+        article = page.get_by_role("article").last
+        expect(article).to_contain_text("Stopped. The text above is kept.")
+        kept = last_reply(page)
+        assert kept
+        page.reload()
+        assert last_reply(page) == kept
+        assert "A-7731" in ask(page, "My order number is A-7731. What is my order number?")
+
+    def test_a_draft_survives_a_reload_and_is_gone_once_sent(self, visit):
+        page = visit.new_chat()
+        box = page.get_by_role("textbox", name="Message")
+        box.fill("Half a thought")
+        page.reload()
+        expect(box).to_have_value("Half a thought")
+        ask(page, "Half a thought, finished.")
+        page.reload()
+        expect(box).to_have_value("")
+
+    def test_a_reload_in_the_middle_of_a_reply_goes_on_with_it(self, visit):
+        page = visit.new_chat()
+        send(page, "Write a longer text about water hardness, with a table and code.")
+        expect(page.locator('article[aria-busy="true"] .blocks > *').first).to_be_visible()
+        page.reload(wait_until="commit")
+        expect(page.locator('article[aria-busy="true"]')).to_have_count(1)
+        settled(page)
+        assert page.get_by_role("article").count() == 1
+        stored = page.locator("article template.source").evaluate("(source) => source.content.textContent")
+        assert len(stored) > 300
+        assert page.locator(".user").inner_text().startswith("Write a longer text")
+
+    def test_two_tabs_show_the_same_and_refuse_a_second_message(self, visit):
+        one = visit.new_chat()
+        two = visit.tab(one.context, one.url.removeprefix(visit.site.url))
+        expect(two.get_by_role("button", name="Send")).to_be_visible()
+        two.get_by_role("textbox", name="Message").fill("Me, too.")
+        send(one, "Write a longer text about water hardness, with a table and code.")
+        expect(two.get_by_role("article")).to_have_count(1)
+        expect(two.locator(".user")).to_have_text(re.compile("water hardness"))
+        expect(two.get_by_role("button", name="Send")).to_be_disabled()
+        expect(two.locator("#message")).to_have_value("Me, too.")
+        settled(one)
+        settled(two)
+        assert last_reply(one) == last_reply(two)
+        two.get_by_role("button", name="Send").click()
+        expect(one.get_by_role("article")).to_have_count(2)
+        settled(one)
+
+    def test_a_message_of_a_hundred_thousand_characters_goes_through(self, visit):
+        page = visit.new_chat()
+        ask(page, "My order number is A-7731. " + "word " * 20_000)
+        expect(page.get_by_role("article")).to_have_count(1)
+        expect(page.locator("#said")).to_have_text("")
+
+    def test_the_server_restarts_and_the_page_comes_back_by_itself(self, visit, site):
+        page = visit.new_chat()
+        ask(page, "My order number is A-7731.")
+        box = page.get_by_role("textbox", name="Message")
+        box.fill("Written while nobody answers")
+        assert site.stop() == 0
+        expect(page.get_by_text("Not connected.")).to_be_visible(timeout=15_000)
+        site.start()
+        page.get_by_role("button", name="Try now").click()
+        expect(page.get_by_text("Not connected.")).to_be_hidden(timeout=30_000)
+        expect(box).to_have_value("Written while nobody answers")
+        box.fill("What is my order number?")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("article")).to_have_count(2)
+        settled(page)
+        assert "A-7731" in last_reply(page)
+
+    def test_a_deleted_conversation_closes_in_every_tab(self, visit):
+        one = visit.new_chat()
+        ask(one, "Delete me.")
+        path = one.url.removeprefix(visit.site.url)
+        two = visit.tab(one.context, path)
+        expect(two.get_by_role("article")).to_have_count(1)
+        one.evaluate("window.confirm = () => true")
+        one.get_by_role("button", name="More actions").click()
+        one.get_by_role("button", name="Delete").click()
+        expect(one.get_by_role("button", name="New chat")).to_be_visible()
+        two.wait_for_function("(path) => location.pathname !== path", arg=path)
+        assert visit.site.url + path not in (one.url, two.url)
+
+
+class TestWhileReading:
+    def test_the_page_follows_a_reply_until_somebody_scrolls_up(self, visit):
+        page = visit.new_chat(viewport={"width": 1000, "height": 500})
+        ask(page, "Write a longer text about water hardness, with a table and code.")
+        send(page, "Write a longer text about coffee grinders, with a table and code.")
+        expect(page.locator('article[aria-busy="true"] .blocks > *').first).to_be_visible()
+        page.mouse.move(600, 200)
+        page.mouse.wheel(0, -400)
+        expect(page.get_by_role("button", name="Jump to the newest")).to_be_visible()
+        first = page.locator("article").first
+        before = first.bounding_box()["y"]
+        settled(page)
+        assert abs(first.bounding_box()["y"] - before) < 2, "what is read does not move"
+        page.get_by_role("button", name="Jump to the newest").click()
+        expect(page.get_by_role("button", name="Jump to the newest")).to_be_hidden()
+        distance = "(box) => box.scrollHeight - box.clientHeight - box.scrollTop"
+        assert page.locator("#scroll").evaluate(distance) < 2
+
+    def test_older_turns_come_when_one_scrolls_up_and_nothing_jumps(self, visit, site):
+        address = site.python(
+            "from django.contrib.auth import get_user_model as model\n"
+            "from chat.store.portable import storing\n"
+            "from chat.store.portable.values import Conversation, Exchange\n"
+            "turns = tuple(Exchange(prompt=f'Question {n}?', reply=f'Answer {n}.\\n\\n' + 'Words. ' * 40,"
+            " parent=n - 2 if n > 1 else None) for n in range(1, 121))\n"
+            "told = Conversation(place='test', title='A long one', turns=turns)\n"
+            "print(storing.store(model().objects.get(username='alice'), told).pk)"
+        ).split()[-1]
+        page = visit(f"/c/{address}/")
+        expect(page.get_by_role("article")).to_have_count(50)
+        expect(page.get_by_text("Question 120?")).to_be_in_viewport()
+        scroll = page.locator("#scroll")
+        scroll.evaluate("(box) => box.scrollTo(0, 0)")
+        expect(page.get_by_role("article")).to_have_count(100)
+        expect(page.get_by_text("Question 71?", exact=True)).to_be_in_viewport()
+        scroll.evaluate("(box) => box.scrollTo(0, 0)")
+        expect(page.get_by_role("article")).to_have_count(120)
+        expect(page.locator(".earlier")).to_have_count(0)
+        numbers = page.locator("article").evaluate_all("(all) => all.map((one) => Number(one.dataset.number))")
+        assert numbers == list(range(1, 121))
+
+
+class TestHostileText:
+    def test_nothing_that_anybody_wrote_runs_or_calls_out(self, visit, site):
+        """The page's watch fails the test on any script, request outside, or breach of the policy."""
+        address = site.python(
+            "from django.contrib.auth import get_user_model as model\n"
+            "from chat.store.portable import storing\n"
+            "from chat.store.portable.values import Conversation, Exchange\n"
+            "from tests.stream.test_rendering import ATTACKS\n"
+            "turns = tuple(Exchange(prompt=text.replace(chr(0), ''), reply=text.replace(chr(0), ''),"
+            " parent=n - 1 if n else None) for n, text in enumerate(ATTACKS))\n"
+            "told = Conversation(place='test', title='<img src=x onerror=alert(1)>', turns=turns)\n"
+            "print(storing.store(model().objects.get(username='alice'), told).pk)"
+        ).split()[-1]
+        page = visit(f"/c/{address}/")
+        expect(page.get_by_role("article")).to_have_count(len(ATTACKS))
+        assert page.locator(".reply img, .reply script, .reply [style], .reply iframe").count() == 0
+        ask(page, "My order number is <img src=x onerror=alert(1)> [a](javascript:alert(1)).")
+        ask(page, "What is my order number?")
