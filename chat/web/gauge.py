@@ -28,6 +28,9 @@ BAR = 1000
 # Over this share of the window the gauge turns amber: compaction lags (the operators' first alert is the same).
 HIGH = 0.70
 
+NEWEST = 20
+"""Turns among which a counted one is looked for: an imported history has none, however long it is."""
+
 KILO_FROM = 10_000
 """Tokens of a window from which figures are shown in thousands, to a tenth."""
 
@@ -49,7 +52,12 @@ class Part:
 def of_session(session: ChatSession) -> dict[str, Any] | None:
     """What the gauge template shows; None until a reply has been counted."""
     manifest = (
-        Manifest.objects.filter(turn__session_id=session.pk, turn__active=True, turn__status__in=Turn.TERMINAL)
+        Manifest.objects.filter(
+            turn__session_id=session.pk,
+            turn__active=True,
+            turn__number__gt=session.turns_active - NEWEST,
+            turn__status__in=Turn.TERMINAL,
+        )
         .select_related("turn")
         .defer("turn__prompt", "turn__reply", "turn__reply_html", "parts")
         .order_by("-turn__number")
