@@ -13,7 +13,7 @@ from chat import service
 from chat.flow import replay
 from chat.flow.opening import Rejected
 from chat.flow.replay import Figures, Recall
-from chat.models import ChatSession
+from chat.models import ChatSession, Turn
 from chat.providers.standin.request import purpose
 from chat.providers.tally import Tally
 from chat.store import sessions
@@ -23,10 +23,12 @@ from chat.stream.protocol import Done
 
 # A turn that takes longer than all its retries may is lost.
 TURN_S = 300.0
+# So many failed turns in a row are no accident: the rest would fail too, each after its retries.
+MOST_FAILED = 3
 
 
 class TurnLost(Exception):
-    """A message was not taken, or its turn never ended."""
+    """A message was not taken, its turn never ended, or too many failed in a row: there is no sense in going on."""
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class Replayer:
     script: Script
     tally: Tally
     made: list[uuid.UUID] = field(default_factory=list)
+    failing: int = 0
 
     @classmethod
     def on(
@@ -89,11 +92,11 @@ class Replayer:
         made = self.tally.used.total_input + self.tally.used.output - replies
         calls, largest = self.tally.calls, self.tally.largest
         seconds = time.monotonic() - started
-        asked = await self._ask(conversation, session, watcher, questions)
+        asked, missed = await self._ask(conversation, session, watcher, questions)
         watcher.close()
         turns = len(conversation.path)
         window = await self.site.engine.window(session.model)
-        rows["failed"] = turns - rows["answered"]
+        rows["failed"] = turns - rows["answered"] + missed
         return Figures(
             name=conversation.title or conversation.place,
             window=window.window,
@@ -123,15 +126,21 @@ class Replayer:
             async with asyncio.timeout(TURN_S):
                 async for frame in watcher:
                     if isinstance(frame, Done) and frame.turn == opened.turn_id:
+                        self.failing = self.failing + 1 if frame.status == Turn.Status.FAILED else 0
                         break
         except TimeoutError:
             raise TurnLost("timeout") from None
+        if self.failing >= MOST_FAILED:
+            raise TurnLost("failing")
         return opened.turn_id
 
     async def _ask(
         self, conversation: Conversation, session: ChatSession, watcher: Watcher, most: int
-    ) -> Recall | None:
-        """Ask up to `most` questions, spread over the list, each as the next message after the last turn."""
+    ) -> tuple[Recall | None, int]:
+        """Ask up to `most` questions, spread over the list, each as the next message after the last turn.
+
+        Returns what the requests held (None where nothing was to be asked) and how many got no answer.
+        """
         where = {
             name: (number, text)
             for number, exchange in enumerate(conversation.path, 1)
@@ -139,16 +148,17 @@ class Replayer:
             if name
         }
         known = [one for one in conversation.questions if any(name in where for name in one.evidence)]
-        found = Recall()
+        asked, found, answered = _spread(known, most), Recall(), 0
         turn: int | None = None
         self.script.reply, self.tally.keeping = "", True
-        for question in _spread(known, most):
+        for question in asked:
             evidence = [where[name] for name in question.evidence if name in where]
             try:
                 # Each in the place of the one before, so that no question is in the others' context.
                 turn = await self._send(session, watcher, question.text, of=turn)
             except TurnLost:
                 break
+            answered += not self.failing
             if self.site.jobs:
                 await self.site.jobs.idle()
             digest, hows = await self.site.database.read(replay.how_sent, turn)
@@ -156,9 +166,10 @@ class Replayer:
             if request is not None:
                 found += replay.recall(evidence, request, hows)
         self.tally.keeping = False
-        return found if most else None
+        return found if most else None, len(asked) - answered
 
     def _clear(self) -> None:
+        self.failing = 0
         self.tally.calls = self.tally.refused = self.tally.largest = 0
         self.tally.used = type(self.tally.used)()
         if self.site.standin:

@@ -128,6 +128,30 @@ class TestReplay:
         (one,) = replayed(file, fails=True)["conversations"]
         assert (one["answered"], one["failed"], one["refused"]) == (TURNS - 1, 1, refused)
 
+    def test_a_question_without_an_answer_fails_the_replay(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        ask = Replayer._ask
+
+        async def sabotaged(self: Replayer, *given: Any) -> Any:
+            assert isinstance(self.site.standin, StandIn)
+            self.site.standin.faults.add("status", status=401, purpose="reply")
+            return await ask(self, *given)
+
+        monkeypatch.setattr(Replayer, "_ask", sabotaged)
+        (one,) = replayed(file, fails=True, questions=2)["conversations"]
+        assert (one["answered"], one["failed"]) == (TURNS, 1)
+
+    def test_three_failed_turns_in_a_row_end_a_conversation(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        begin = Replayer.on
+
+        def sabotaged(site: service.Service, *given: Any) -> Replayer:
+            assert isinstance(site.standin, StandIn)
+            site.standin.faults.add("status", status=401, times=1000)
+            return begin(site, *given)
+
+        monkeypatch.setattr(Replayer, "on", sabotaged)
+        (one,) = replayed(file, fails=True)["conversations"]
+        assert (one["answered"], one["failed"], one["calls"]) == (0, TURNS, 3)
+
     def test_a_message_that_is_not_taken_leaves_the_rest_unanswered(
         self, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -19,6 +19,7 @@ class Command(BaseCommand):
     when anything could not be imported.
     """
 
+    requires_migrations_checks = True
     help = "Import conversations (formats: chatgpt, claude, locomo, ours) for a user."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

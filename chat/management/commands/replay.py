@@ -37,6 +37,7 @@ class Command(BaseCommand):
     and any broken invariant.
     """
 
+    requires_migrations_checks = True
     help = "Replay a file of conversations (formats of import_conversations) and report."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

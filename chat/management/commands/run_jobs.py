@@ -10,6 +10,7 @@ from chat.management import running
 class Command(BaseCommand):
     """Runs due jobs, compaction above all, until SIGTERM or SIGINT; then stops and exits with 0."""
 
+    requires_migrations_checks = True
     help = "Run background jobs and the sweep, and nothing else, until a signal."
 
     def handle(self, *args: Any, **options: Any) -> None:
