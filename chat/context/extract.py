@@ -67,7 +67,8 @@ def _candidates(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:
     """Lines by what they are worth: how it began and stands, what was found, then one line of each kind in turn."""
     goal, decisions, open_ends, _, artefacts, hints = HEADINGS
     opening = [line for turn in (turns[0], turns[-1]) for line in _lines(turn, turn.prompt, None)[:1]]
-    yield from ((goal, line) for line in opening)
+    # In the little room of a tiny source a line of signs must not take the place of one that says something.
+    yield from ((goal, line) for line in sorted(opening, key=_says_little))
     words = _hints(turns)
     if words:
         yield hints, f"- {', '.join(words)}"
@@ -84,6 +85,10 @@ def _candidates(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:
     ]
     for place in range(max(len(lines) for _, lines in queues)):
         yield from ((heading, lines[place]) for heading, lines in queues if place < len(lines))
+
+
+def _says_little(line: str) -> bool:
+    return sum(map(str.isalpha, line)) < len(line) / 2
 
 
 def _all_lines(turns: Sequence[Turn], cue: re.Pattern[str]) -> list[str]:

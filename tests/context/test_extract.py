@@ -1,7 +1,7 @@
 """The extract that code makes: labelled, in the sections of a summary, inside its limits."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chat.context import prompts
@@ -109,6 +109,7 @@ def test_it_keeps_its_limit_whatever_was_said(texts, limit):
 
 @settings(deadline=None)
 @given(turn_texts)
+@example([("000000::::\x1b\x1b\x1b{𐀀𐀀𐀀𐀀𐀀𐀀", "")])
 def test_nothing_that_was_said_makes_it_fail_the_gate_unless_there_are_no_words(texts):
     texts = [*texts, ("I am still waiting for my parcel, and nobody tells me where it is.", "I will look.")]
     turns = [Turn(number=n, prompt=prompt, reply=reply) for n, (prompt, reply) in enumerate(texts, 1)]
