@@ -3,6 +3,7 @@
 The cast: alice owns what a test is about, bob is a signed-in stranger, olga is an operator (staff).
 """
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 PASSWORD = "correct horse battery staple"
 ENGINES = ("sqlite", "postgresql")
@@ -81,6 +83,34 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
+
+
+@pytest.fixture(autouse=True)
+def ends_of_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what an async test opened: there every task has a connection of its own, and nobody gives it back.
+
+    PostgreSQL's pool has ten; without this the eleventh such test waits for ever.
+    """
+    opened: list[BaseDatabaseWrapper] = []
+    connect = BaseDatabaseWrapper.connect
+
+    def noted(self: BaseDatabaseWrapper) -> None:
+        connect(self)
+        if _in_a_loop():
+            opened.append(self)
+
+    monkeypatch.setattr(BaseDatabaseWrapper, "connect", noted)
+    yield
+    for wrapper in opened:
+        wrapper.close()
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 @pytest.fixture
