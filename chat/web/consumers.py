@@ -216,13 +216,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
 
 def _place(owner_id: int, session_id: UUID) -> tuple[int, dict[str, Any] | None] | None:
-    """The head's number and the live turn of a session; None when it is not this owner's."""
+    """The head's number and the live turn of a session, which is the head; None when it is not this owner's."""
     mine = ChatSession.objects.filter(pk=session_id, owner_id=owner_id, deleted_at__isnull=True)
-    head = mine.values_list("turns_active", flat=True).first()
-    if head is None:
+    row = mine.values_list("turns_active", "head_id", "head__epoch", "head__status").first()
+    if row is None:
         return None
-    live = Turn.objects.live().filter(session_id=session_id).values("id", "epoch").first()
-    return head, {"turn": live["id"], "epoch": live["epoch"]} if live else None
+    number, turn, epoch, status = row
+    return number, {"turn": turn, "epoch": epoch} if status in Turn.LIVE else None
 
 
 def _seen(owner_id: int, session_id: UUID, number: int) -> None:

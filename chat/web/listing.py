@@ -11,7 +11,7 @@ from itertools import groupby
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
@@ -121,10 +121,10 @@ def title(session: ChatSession) -> str:
 
 
 def _rows(user):
-    live = Turn.objects.live().filter(session=OuterRef("pk"))
+    """A live turn is always the head: one look by its key, where a search for it would go through all turns."""
     return (
         ChatSession.objects.owned_by(user)
-        .annotate(live=Exists(live))
+        .annotate(live=Q(head__status__in=Turn.LIVE))
         .only("id", "title", "pinned", "updated_at", "seen", "turns_active")
     )
 

@@ -33,7 +33,10 @@ export class Transcript {
   // A turn that was just accepted here, or seen starting elsewhere (then its prompt is fetched).
   begin(turn, number, prompt) {
     const known = this.article(turn);
-    if (known) return known;
+    if (known) {
+      if (prompt !== undefined) this.#showPrompt(known.querySelector(".user"), prompt);
+      return known;
+    }
     const copy = this.template.content.cloneNode(true);
     const article = copy.querySelector(".turn");
     const label = article.getAttribute("aria-label").replace("0", number);
@@ -44,7 +47,7 @@ export class Transcript {
     copy.querySelector(".after").id = `after-${number}`;
     const user = article.querySelector(".user");
     if (prompt === undefined) this.#fetchPrompt(turn, user);
-    else user.textContent = prompt;
+    else this.#showPrompt(user, prompt);
     // A turn that is tried again takes the place of the old one; what followed it is on another branch now.
     for (const old of this.root.querySelectorAll(".turn")) {
       if (Number(old.dataset.number) < number) continue;
@@ -100,12 +103,17 @@ export class Transcript {
     }
   }
 
+  #showPrompt(user, prompt) {
+    user.textContent = prompt;
+    user.hidden = false;
+  }
+
+  // The reply of a turn from elsewhere may come first; so may that of our own, before its message is acknowledged.
   async #fetchPrompt(turn, user) {
     user.hidden = true;
     const answer = await fetch(`${this.base}${turn}/`, { headers: { "HX-Request": "true" } });
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    user.textContent = page.querySelector(".user")?.textContent ?? "";
-    user.hidden = false;
+    this.#showPrompt(user, page.querySelector(".user")?.textContent ?? "");
   }
 }

@@ -31,18 +31,23 @@ class Socket(WebsocketCommunicator):
     def __init__(self, user, session_id):
         super().__init__(ROUTER, f"/ws/c/{session_id}/")
         self.scope["user"] = user
-        self.session_id = session_id
+        self.early = []  # frames that came before they were asked for: replies and answers are not in one order
 
     async def say(self, kind, **fields):
         await self.send_to(text_data=json.dumps({"v": 1, "type": kind, **fields}))
 
     async def hear(self, *kinds, within=60):
         """The next frame, or the next of these kinds."""
+        for frame in self.early:
+            if not kinds or frame["type"] in kinds:
+                self.early.remove(frame)
+                return frame
         async with asyncio.timeout(within):
             while True:
                 frame = json.loads(await self.receive_from(within))
                 if not kinds or frame["type"] in kinds:
                     return frame
+                self.early.append(frame)
 
     async def closed_with(self):
         """The close code; frames before it are dropped."""
@@ -50,6 +55,14 @@ class Socket(WebsocketCommunicator):
             message = await self.receive_output(60)
             if message["type"] == "websocket.close":
                 return message["code"]
+
+    async def shown(self, text):
+        """Wait until a page would show exactly this; returns the frame that completed it."""
+        so_far = ""
+        while so_far != text:
+            frame = await self.hear("snapshot", "delta")
+            so_far = frame["text"] if frame["type"] == "snapshot" else so_far + frame["text"]
+        return frame
 
     async def reply(self):
         """All frames up to the end of the reply, and the text that a page would show."""
@@ -161,11 +174,10 @@ class TestAReply:
         provider.default = ["First ", go, "second."]
         async with connected(alice, session.pk) as one:
             await send(one)
-            await one.hear("delta", "snapshot")
+            await one.shown("First ")
             async with connected(alice, session.pk) as two:
                 assert two.welcome["live"]["turn"] > 0
-                snapshot = await two.hear("snapshot")
-                assert snapshot["text"] == "First "
+                assert (await two.shown("First "))["type"] == "snapshot"
                 go.set()
                 frames = [await two.hear("delta", "done")]
                 while frames[-1]["type"] != "done":
@@ -177,9 +189,9 @@ class TestAReply:
         provider.default = ["First ", go, "second."]
         async with connected(alice, session.pk) as socket:
             await send(socket)
-            snapshot = await socket.hear("snapshot")
+            seen = await socket.shown("First ")
         async with connected(alice, session.pk, greet=False) as socket:
-            at = {"turn": snapshot["turn"], "epoch": snapshot["epoch"], "end": 6}
+            at = {"turn": seen["turn"], "epoch": seen["epoch"], "end": seen["end"]}
             await socket.say("hello", session=str(session.pk), **at)
             go.set()
             delta = await socket.hear("delta", "snapshot")
@@ -191,7 +203,7 @@ class TestAReply:
         async with connected(alice, session.pk) as socket:
             await send(socket)
             turn = (await socket.hear("accepted"))["turn"]
-            await socket.hear("snapshot", "delta")
+            await socket.shown("First ")
         go.set()
         for _ in range(200):
             stored = await Turn.objects.aget(pk=turn)
@@ -205,7 +217,7 @@ class TestAReply:
         async with connected(alice, session.pk) as socket:
             await send(socket)
             turn = (await socket.hear("accepted"))["turn"]
-            await socket.hear("snapshot", "delta")
+            await socket.shown("Some words. ")
             await socket.say("stop", turn=turn)
             done = await socket.hear("done")
             assert (done["status"], done["end"]) == ("stopped", len("Some words. "))
