@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from chat import service
-from chat.flow import compactor
+from chat.flow import compactor, summariser
 from chat.models import Job, Manifest, Notice, Summary, Turn
 from chat.providers.standin.summaries import Mode
 from chat.store import leases
@@ -39,9 +39,13 @@ def summary_calls(chat: Chat) -> list[Any]:
 
 async def test_at_the_soft_mark_older_turns_are_compressed_in_the_background(start: Start) -> None:
     chat = await start(window=WINDOW)
-    turns = await fill(chat, 9)
-    await chat.settled()
-    assert all(turn.status == "complete" for turn in turns)
+    for number in range(1, 10):
+        (turn,) = await fill(chat, 1, start=number)
+        assert turn.status == "complete"
+        await chat.settled()
+    # Nobody waited for it: no turn reached the hard mark.
+    assert not [one for one in chat.frames if isinstance(one, protocol.Status) and one.phase == "compacting"]
+    assert set(Job.objects.values_list("kind", "state", "owner")) == {("compact", "done", chat.service.owner)}
     summary = Summary.objects.filter(state="active").order_by("first").first()
     assert (summary.first, summary.tier, summary.made_by) == (1, 1, "model")
     assert summary.text.startswith("Previously in this conversation:")
@@ -202,6 +206,24 @@ async def test_a_refused_input_is_not_asked_about_for_ever(start: Start) -> None
     # Twice the summary model, once the chat's own: never the same request a third time.
     assert max(ranges.values()) <= 2
     assert Summary.objects.filter(state="active", made_by="extract").exists()
+
+
+async def test_an_input_that_not_even_code_can_summarise_is_asked_about_three_times_in_all(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = await start(window=WINDOW, jobs=False)
+    chat.standin.summary_mode = "garbage"
+    monkeypatch.setattr(summariser, "extractive_summary", lambda **_: "")
+    extend(chat.session, 8, tokens=700, words="Plain words about the weather in the north. " * 35)
+    for _ in range(3):
+        outcome = await compactor.compact(chat.session.pk, chat.service.engine, chat.service.hub, last_try=True)
+        assert outcome.code == "refused"
+    # Twice the summary model, once the chat's own; afterwards code alone tries.
+    assert len(summary_calls(chat)) == 3
+    # Nothing was consumed: the turns stay as they are.
+    assert not Summary.objects.exclude(state="rejected").exists()
+    assert (chat.row.window_from, chat.row.context_version) == (1, 0)
+    assert (await chat.say("Where were we?")).status == "complete"
 
 
 async def test_nothing_to_do_is_done_without_a_call(start: Start) -> None:

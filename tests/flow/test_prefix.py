@@ -73,12 +73,12 @@ async def test_fifty_turns_keep_system_and_prefix(start: Start) -> None:
 
 async def test_sessions_with_the_same_instructions_share_their_system_prompt(start: Start) -> None:
     chat = await start(standin={"keep_bodies": True})
-    for _ in range(8):
+    for _ in range(20):
         session = sessions.create(chat.owner)
         await chat.service.open_turn(
             owner_id=chat.owner.pk, session_id=session.pk, client_id=uuid.uuid4(), text="Hello."
         )
-    await eventually(lambda: len(bodies(chat)) == 8 and not Turn.objects.live().exists())
+    await eventually(lambda: len(bodies(chat)) == 20 and not Turn.objects.live().exists())
     assert len({one.system_sha256 for one in chat.sent()}) == 1
     assert {body["system"][0]["text"] for body in bodies(chat)} == {chat.session.instructions.text}
 
