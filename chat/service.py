@@ -32,11 +32,14 @@ from chat.store.closing import Closed
 from chat.store.database import Database
 from chat.stream import rendering
 from chat.stream.hub import Hub
+from chat.stream.protocol import Close
 from monitoring import recording
 
 log = structlog.get_logger(__name__)
 
 DRAIN_S = 3.0
+# About what a restart takes; a page that comes too early tries again with growing waits.
+COME_BACK_MS = 2_000
 STANDIN_KEY = "offline"
 
 
@@ -157,7 +160,9 @@ async def start(
 
 
 async def drain() -> None:
-    """Stop taking work; let what ends soon end, give the rest back to other processes."""
+    """Send the sockets away; stop taking work; let what ends soon end, give the rest back to other processes."""
+    if _current:
+        _current.hub.bye(code=Close.RESTART, reconnect_after_ms=COME_BACK_MS)
     if _current and _current.runner:
         await _current.runner.drain(DRAIN_S)
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from chat.stream.protocol import Block, Delta, Done, Gone, Notice, Outbound, Reset, Snapshot, Status
+from chat.stream.protocol import Block, Bye, Delta, Done, Gone, Notice, Outbound, Reset, Snapshot, Status
 
 FLUSH_S = 0.05
 FLUSH_CHARS = 512
@@ -245,6 +245,11 @@ class Hub:
     def gone(self, session: UUID) -> None:
         """The conversation is there no more."""
         self._tell(session, Gone(session=session))
+
+    def bye(self, *, code: int, reconnect_after_ms: int) -> None:
+        """This process is about to end: every socket is told so, and when to come back."""
+        for session in self._channels:
+            self._tell(session, Bye(code=code, reconnect_after_ms=reconnect_after_ms))
 
     def tell(self, session: UUID, frame: Outbound) -> None:
         """Any other frame for everybody who watches."""

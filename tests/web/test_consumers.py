@@ -135,6 +135,20 @@ class TestWhoGetsIn:
             assert (await socket.hear("gone"))["session"] == str(session.pk)
             assert await socket.closed_with() == Close.GONE
 
+    async def test_a_server_that_ends_sends_its_sockets_away_first(self, provider, session, alice):
+        go = asyncio.Event()
+        provider.default = ["First ", go]
+        async with connected(alice, session.pk) as socket:
+            await send(socket)
+            await socket.shown("First ")
+            ending = asyncio.create_task(service.drain())
+            bye = await socket.hear("bye")
+            assert (bye["code"], bye["reconnect_after_ms"]) == (Close.RESTART, service.COME_BACK_MS)
+            assert await socket.closed_with() == Close.RESTART
+            assert not ending.done(), "before what still runs has ended"
+            go.set()
+            await ending
+
     async def test_without_a_service_the_page_is_asked_to_come_back(self, session, alice):
         socket = Socket(alice, session.pk)
         await socket.connect()
