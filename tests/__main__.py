@@ -22,6 +22,15 @@ from tests import postgres
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = "2"
 NOTHING_COLLECTED = 5
+# What --quick leaves out to end in two minutes: processes of their own, long conversations, many examples.
+LONG = (
+    "tests/flow/test_ladder.py",
+    "tests/flow/test_prefix.py",
+    "tests/flow/test_replay.py",
+    "tests/flow/test_run_commands.py",
+    "tests/store/test_machine.py",
+    "tests/test_serve.py",
+)
 # Where the site would look for its own; and what makes each process of the tests compile all that it imports.
 UNWANTED = ("DATABASE_URL", "HOST", "PORT", "PYTHONDONTWRITEBYTECODE")
 
@@ -108,7 +117,8 @@ def main() -> int:
     for name in ("SQLite",) if options.quick else ("SQLite", "PostgreSQL"):
         print(f"\n== {name} ==", flush=True)
         with database(name) as environment:
-            outcomes[name] = run(environment, "-m", "not browser", "-n", WORKERS, "--dist", "loadfile")
+            left_out = [f"--ignore={path}" for path in LONG] if options.quick else []
+            outcomes[name] = run(environment, "-m", "not browser", "-n", WORKERS, "--dist", "loadfile", *left_out)
             if not options.quick:
                 # One at a time: a browser, a server and the stand-in share the two cores.
                 outcomes[name] = both(outcomes[name], run(environment, "-m", "browser"))
@@ -122,6 +132,8 @@ def main() -> int:
         )
         for test in sorted(outcome.engine_specific):
             print(f"             {name} only: {test}")
+    if options.quick:
+        print(f"Left out of the quick run: the browser, PostgreSQL, {', '.join(LONG)}")
     unequal = differences(outcomes)
     for test in unequal:
         print(f"Run on one database only: {test}")
