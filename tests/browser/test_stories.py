@@ -225,8 +225,9 @@ class TestNothingIsLost:
         box.fill("Written while nobody answers")
         assert site.stop() == 0
         expect(page.get_by_text("Not connected.")).to_be_visible(timeout=15_000)
-        site.start()
         page.get_by_role("button", name="Try now").click()
+        expect(page.get_by_text("Not connected.")).to_be_visible()
+        site.start()
         expect(page.get_by_text("Not connected.")).to_be_hidden(timeout=30_000)
         expect(box).to_have_value("Written while nobody answers")
         box.fill("What is my order number?")
@@ -234,6 +235,28 @@ class TestNothingIsLost:
         expect(page.get_by_role("article")).to_have_count(2)
         settled(page)
         assert "A-7731" in last_reply(page)
+
+    def test_a_failed_turn_is_tried_again_in_its_place(self, visit, site):
+        page = visit.new_chat()
+        ask(page, "My order number is A-7731.")
+        address = page.url.rstrip("/").rsplit("/", 1)[1]
+        site.python(
+            "from chat.models import ChatSession\n"
+            "from tests.web.conftest import add_turn\n"
+            f"session = ChatSession.objects.get(pk='{address}')\n"
+            "add_turn(session, 'What is my order number?', 'Half a', status='failed', error='unavailable',"
+            " stop_reason='', usage=None)"
+        )
+        page.reload()
+        failed = page.get_by_role("article").last
+        expect(failed).to_contain_text("Interrupted. The connection to the model broke. The text above is kept.")
+        page.get_by_role("button", name="Retry").click()
+        expect(page.get_by_text("Interrupted.")).to_have_count(0)
+        settled(page)
+        expect(page.get_by_role("article")).to_have_count(2)
+        assert last_reply(page) == "Your order number is A-7731."
+        page.reload()
+        expect(page.get_by_role("article")).to_have_count(2)
 
     def test_a_deleted_conversation_closes_in_every_tab(self, visit):
         one = visit.new_chat()
