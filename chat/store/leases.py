@@ -192,7 +192,8 @@ def finish_job(claim: Claim, *, error: str = "", retry_in_s: float | None = None
                 owner="",
                 lease_until=None,
                 error=error,
-                run_after=Now() + timedelta(seconds=retry_in_s),
+                # SQLite's sum has more digits than its clock, and so lies a moment ahead of it.
+                run_after=Now() + timedelta(seconds=retry_in_s) if retry_in_s else Now(),
             )
         )
     state = Job.State.FAILED if error else Job.State.DONE

@@ -230,7 +230,7 @@ def test_any_order_of_events_keeps_every_invariant(monkeypatch: Any) -> None:
     run_state_machine_as_test(
         Conversation,
         settings=settings(
-            max_examples=25,
+            max_examples=15,
             stateful_step_count=20,
             deadline=None,
             database=None,
