@@ -9,6 +9,7 @@ notice under pressure.
 import asyncio
 import time
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 import structlog
@@ -85,30 +86,28 @@ async def compact(
         if isinstance(one, str):
             return Outcome("committed" if done else one, tuple(done))
         done.append(one)
-        hub.notice(session_id, kind="compressed", first=one.first, last=one.last)
-        force = False
+        if not one.merge:  # a merge says the same of the same turns
+            hub.notice(session_id, kind="compressed", first=one.first, last=one.last)
+            force = False
     return Outcome("committed", tuple(done))
 
 
 async def _pass(sketch: Outline, engine: Engine, *, force: bool, last_try: bool) -> Committed | str:
-    """One plan, its summaries, its commit; a merge where no plan is due. Else a code that says why nothing was."""
+    """One commit: a merge where the summaries outgrew their budget, else one plan. Or a code that says why none.
+
+    The merge goes first: summaries over their budget take the room of turns that need not be compacted at all.
+    """
     budget = await engine.budget(sketch.model, sketch.instructions)
     policy = await engine.policy(sketch.window_messages)
-    held = _held(sketch, engine.counter(sketch.model))
-    plan = plan_compaction(
-        sketch.sizes, room=budget.room(held), policy=policy, covered=sketch.taken, force=force
-    )
     started = time.monotonic()
-    if plan is None:
-        merge = plan_merge(sketch.spans, budget=budget.summaries)
-        if merge is None:
-            return "nothing"
-        work = await engine.database.read(_merge_work, sketch, merge, budget)
-        draft = await _draft(work, engine, last_try=last_try) if work else None
-        if draft is None:
-            return "refused"
-        drafts, window_from = [draft], sketch.window_from
+    merged = await _merged(sketch, budget, engine, last_try=last_try)
+    if merged:
+        drafts, window_from = [merged], sketch.window_from
     else:
+        room = budget.room(_held(sketch, budget, engine.counter(sketch.model)))
+        plan = plan_compaction(sketch.sizes, room=room, policy=policy, covered=sketch.taken, force=force)
+        if plan is None:
+            return "nothing" if merged is None else "refused"
         drafts = []
         for chunk in plan.chunks:
             work = await engine.database.read(_work, sketch, chunk, budget)
@@ -116,22 +115,31 @@ async def _pass(sketch: Outline, engine: Engine, *, force: bool, last_try: bool)
             if draft is None:
                 break
             drafts.append(draft)
-        # What could be made so far is worth committing; the window starts behind it.
-        whole = len(drafts) == len(plan.chunks)
         if not drafts:
             return "refused"
+        # What could be made so far is worth committing; the window starts behind it.
+        whole = len(drafts) == len(plan.chunks)
         window_from = plan.keep_from if whole else plan.chunks[len(drafts) - 1].last + 1
-    committed = await engine.database.run(
-        _commit, sketch, [one.pk for one in drafts], window_from, plan is None, time.monotonic() - started
-    )
+    seconds = time.monotonic() - started
+    ids = [one.pk for one in drafts]
+    committed = await engine.database.run(_commit, sketch, ids, window_from, bool(merged), seconds)
     return committed or "lost"
+
+
+async def _merged(
+    sketch: Outline, budget: Budget, engine: Engine, *, last_try: bool
+) -> SummaryRow | Literal[False] | None:
+    """The draft of a merge that is due; None when none is, False when none could be made."""
+    merge = plan_merge(sketch.spans, budget=budget.summaries)
+    if merge is None:
+        return None
+    work = await engine.database.read(_merge_work, sketch, merge, budget)
+    return (await _draft(work, engine, last_try=last_try) if work else None) or False
 
 
 async def _draft(work: Assignment, engine: Engine, *, last_try: bool) -> SummaryRow | None:
     """The draft for one chunk: the one that an earlier attempt left, or a new one; None when none can be made."""
-    kept = await engine.database.read(
-        summaries.draft_of, work.session_id, work.first, work.last, work.source_hash
-    )
+    kept = await engine.database.read(summaries.draft_of, work.session_id, work.first, work.last, work.source_hash)
     if kept:
         return kept
     made = await summarise(work, engine, last_try=last_try)
@@ -149,10 +157,10 @@ async def _draft(work: Assignment, engine: Engine, *, last_try: bool) -> Summary
     )
 
 
-def _held(sketch: Outline, counter: Counter) -> int:
+def _held(sketch: Outline, budget: Budget, counter: Counter) -> int:
     """What all components other than history hold: by the last manifest, and by what stands now."""
-    now = counter.count(sketch.instructions) + sum(span.tokens for span in sketch.spans)
-    return max(now, gauges.held(sketch.report))
+    told = min(sum(span.tokens for span in sketch.spans), budget.summaries_at_most)
+    return max(counter.count(sketch.instructions) + told, gauges.held(sketch.report))
 
 
 def _sizes(budget: Budget) -> tuple[int, int]:
@@ -177,9 +185,7 @@ def _work(sketch: Outline, chunk: Chunk, budget: Budget) -> Assignment:
         exact_tokens=exact,
         # Pinned turns too, though they stay word for word: one that is unpinned later must stand in the summary.
         turns=tuple(
-            turn
-            for turn in loading.turns_between(sketch.session_id, chunk.first, chunk.last)
-            if not turn.excluded_by
+            turn for turn in loading.turns_between(sketch.session_id, chunk.first, chunk.last) if not turn.excluded_by
         ),
     )
 
@@ -210,9 +216,7 @@ def _merge_work(sketch: Outline, merge: Merge, budget: Budget) -> Assignment | N
     )
 
 
-def _commit(
-    sketch: Outline, drafts: list[int], window_from: int, merge: bool, seconds: float
-) -> Committed | None:
+def _commit(sketch: Outline, drafts: list[int], window_from: int, merge: bool, seconds: float) -> Committed | None:
     """Commit and record it in one transaction."""
     with transaction.atomic():
         committed = summaries.commit(sketch.session_id, drafts, window_from=window_from, merge=merge)

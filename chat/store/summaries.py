@@ -36,6 +36,7 @@ class Committed:
     tokens_after: int
     summaries: int
     window_from: int
+    merge: bool = False
 
 
 def input_hash(source_hash: str) -> str:
@@ -152,7 +153,13 @@ def _commit(session_id: UUID, draft_ids: Sequence[int], window_from: int, merge:
     if not merge:
         _notices(session, drafts)
     return Committed(
-        first=first, last=last, tokens_before=before, tokens_after=after, summaries=len(drafts), window_from=start
+        first=first,
+        last=last,
+        tokens_before=before,
+        tokens_after=after,
+        summaries=len(drafts),
+        window_from=start,
+        merge=merge,
     )
 
 
