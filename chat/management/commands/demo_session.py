@@ -22,8 +22,8 @@ COMPRESSED = 8
 
 TURNS = (
     (
-        "Hello. Lena Brandt wrote to us: her Corvo Duo loses pressure, order number A-7731. Can you help me with the"
-        " case?",
+        "Hello. Lena Brandt wrote to us: her Corvo Duo loses pressure. The order number is A-7731. Can you help me with"
+        " the case?",
         "Gladly. To begin with, three things are worth knowing:\n\n1. **When** does the pressure fall: while warming"
         " up, or with the second cup?\n2. **How far** does it fall, read on the gauge?\n3. Is the machine still under"
         " warranty? Order A-7731 will show the date.",
@@ -110,7 +110,9 @@ the group head.
 - Promised to Lena: an answer within ten working days, and a loaner if it takes longer.
 - EUR 243.00 are reserved with accounting; nothing is final.
 ## Exact values
-- A-7731, Corvo Duo, Lena Brandt, lena.brandt@example.com
+- A-7731: "The order number is A-7731"
+- Corvo Duo, Lena Brandt: "Lena Brandt wrote to us: her Corvo Duo loses pressure"
+- lena.brandt@example.com: "Her mail is lena.brandt@example.com"
 - CD2-0418-553: "Her serial number is CD2-0418-553"
 - 12 September 2026, EUR 1,849.00: "Bought on 12 September 2026 for EUR 1,849.00"
 - CD-118, 6 bar, 9 bar, 11 bar
