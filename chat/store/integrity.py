@@ -23,6 +23,7 @@ from chat.models import ChatSession, Fact, Job, Manifest, Notice, Summary, Turn,
 from chat.store import coverage, totals
 
 BATCH = 500
+MOST_NAMED = 5_000
 
 Ids = Collection[UUID] | None
 
@@ -48,7 +49,9 @@ def violations(session_ids: Ids = None) -> list[Violation]:
     suspects = {(found.number, found.session) for found in _look(session_ids)}
     if not suspects:
         return []
-    again = [UUID(session) for _, session in suspects if session]
+    sessions = {UUID(session) for _, session in suspects if session}
+    # A statement takes only so many parameters.
+    again = sessions if len(sessions) <= MOST_NAMED else session_ids
     return sorted({found for found in _look(again) if (found.number, found.session) in suspects})
 
 
