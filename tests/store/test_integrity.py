@@ -217,6 +217,13 @@ def test_a_guard_that_was_lost_is_seen(session: ChatSession) -> None:
     assert integrity.violations() == []
 
 
+def test_an_overlap_is_told_beside_the_guard_that_let_it_in(session: ChatSession) -> None:
+    _overlap(session)
+    told = [found.detail for found in integrity.violations() if found.number == 2]
+    assert sum("overlaps another active one" in detail for detail in told) == 2
+    assert any("guard" in detail for detail in told)
+
+
 def test_another_sessions_damage_is_not_ours(session: ChatSession, alice: Any) -> None:
     other = conversation(alice, 2)
     ChatSession.objects.filter(pk=other.pk).update(turns_total=7)
