@@ -133,14 +133,16 @@ def _commit(session_id: UUID, draft_ids: Sequence[int], window_from: int, merge:
     if any(coverage.source_hash(session_id, one.first, one.last) != one.source_hash for one in drafts):
         return None
     first, last = drafts[0].first, drafts[-1].last
-    if session.head is None or last >= _live_number(session_id, session.turns_active):
+    unfinished = _live_number(session_id, session.turns_active)
+    if session.head is None or last >= unfinished:
         return None
     if merge:
         own = Summary.objects.filter(session_id=session_id, state=Summary.State.ACTIVE)
         own.filter(first__gte=first, last__lte=last).update(state=Summary.State.RESTING, merged_into=drafts[0])
     Summary.objects.filter(pk__in=draft_ids).update(state=Summary.State.ACTIVE, committed_at=Now())
     version = session.context_version + 1
-    start = session.window_from if merge else window_from
+    # An edit behind the range may have made the path shorter than the plan saw it.
+    start = session.window_from if merge else min(window_from, unfinished)
     ChatSession.objects.filter(pk=session_id).update(
         context_version=version,
         prefix_version=version,
@@ -165,7 +167,7 @@ def _commit(session_id: UUID, draft_ids: Sequence[int], window_from: int, merge:
 
 def _live_number(session_id: UUID, head: int) -> int:
     """The number of the live turn, or one behind the head: summaries cover finished turns only."""
-    live = Turn.objects.live().filter(session_id=session_id).values_list("number", flat=True).first()
+    live = Turn.objects.live_in(session_id).values_list("number", flat=True).first()
     return live or head + 1
 
 

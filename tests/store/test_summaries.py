@@ -128,6 +128,21 @@ def test_everything_that_has_finished_may_be_covered(session: ChatSession) -> No
     assert integrity.violations() == []
 
 
+@pytest.mark.parametrize(("finished", "start"), [(False, 12), (True, 13)])
+def test_the_window_never_starts_behind_a_path_that_an_edit_made_shorter(
+    session: ChatSession, finished: bool, start: int
+) -> None:
+    made = draft(session, 1, 10)
+    if finished:
+        fork(session, 12)
+    else:
+        edit(session, 12)
+    # The plan had seen excluded turns up to 15.
+    assert summaries.commit(session.pk, [made.pk], window_from=16)
+    assert reread(session).window_from == start
+    assert integrity.violations() == []
+
+
 def test_another_sessions_draft_is_not_committed(session: ChatSession, bob: Any) -> None:
     other = conversation(bob, 9)
     made = draft(other, 1, 6)
