@@ -83,7 +83,7 @@ def _open(
         return Rejected("bad_op")
     if len(text) > settings.CHAT_MAX_MESSAGE_CHARS:
         return Rejected("too_large")
-    if Turn.objects.live().filter(session=session).exists():
+    if Turn.objects.live_in(session.pk).exists():
         return Rejected("busy", BUSY_RETRY_MS)
     target = None
     if op != "new":

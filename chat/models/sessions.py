@@ -120,6 +120,11 @@ class TurnQuerySet(models.QuerySet):
         """Turns that are waiting for a runner or being answered."""
         return self.filter(status__in=Turn.LIVE)
 
+    def live_in(self, session_id) -> "TurnQuerySet":
+        """The live turn of a session, if it has one. It is always the head, and is looked for there: SQLite doesn't
+        use the partial index for states that are bound values, and would read every turn of the session."""
+        return self.live().filter(pk__in=ChatSession.objects.filter(pk=session_id).values("head_id"))
+
 
 class Turn(models.Model):
     """One user prompt with its reply.

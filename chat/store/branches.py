@@ -29,7 +29,7 @@ def locked(session_id) -> ChatSession:
 
 def refuse_live(session_id) -> None:
     """Raise SessionBusy while a turn waits or runs."""
-    if Turn.objects.live().filter(session_id=session_id).exists():
+    if Turn.objects.live_in(session_id).exists():
         raise SessionBusy
 
 

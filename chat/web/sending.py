@@ -85,7 +85,7 @@ def _new_session(user: Any) -> UUID:
 
 
 def _live_turn(user: Any, session_id: UUID) -> int | None:
-    live = Turn.objects.live().filter(session_id=session_id, session__owner=user)
+    live = Turn.objects.live_in(session_id).filter(session__owner=user)
     return live.values_list("pk", flat=True).first()
 
 
