@@ -105,14 +105,17 @@ def wrong_sums(session_ids: Collection[UUID] | None = None) -> Iterator[tuple[UU
 def mend_sums(session_id: UUID) -> int:
     """Write the running sums of a session anew, from the root; how many turns changed. The session is locked."""
     steps = dict(
-        Step.objects.filter(turn__session_id=session_id).values("turn_id").annotate(sum=Sum("tokens")).values_list(
-            "turn_id", "sum"
-        )
+        Step.objects.filter(turn__session_id=session_id)
+        .values("turn_id")
+        .annotate(sum=Sum("tokens"))
+        .values_list("turn_id", "sum")
     )
     upto: dict[int | None, int] = {None: 0}
     changed: list[Turn] = []
-    for turn in Turn.objects.filter(session_id=session_id).order_by("number").only(
-        "pk", "parent_id", "prompt_tokens", "reply_tokens", "tokens_upto"
+    for turn in (
+        Turn.objects.filter(session_id=session_id)
+        .order_by("number")
+        .only("pk", "parent_id", "prompt_tokens", "reply_tokens", "tokens_upto")
     ):
         due = upto.get(turn.parent_id, 0) + turn.prompt_tokens + turn.reply_tokens + steps.get(turn.pk, 0)
         upto[turn.pk] = due

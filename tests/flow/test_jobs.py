@@ -66,9 +66,7 @@ async def test_a_kind_that_nobody_does_waits(runner: Any) -> None:
     assert state() == ("due", "", 0)
 
 
-@pytest.mark.parametrize(
-    ("error", "code"), [(Overloaded(), "overloaded"), (KeyError("a user's words"), "KeyError")]
-)
+@pytest.mark.parametrize(("error", "code"), [(Overloaded(), "overloaded"), (KeyError("a user's words"), "KeyError")])
 async def test_an_error_is_tried_again_later_by_its_code(runner: Any, error: Exception, code: str) -> None:
     async def work(claim: Claim) -> str:
         raise error

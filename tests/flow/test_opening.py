@@ -115,9 +115,7 @@ def test_an_edit_of_a_summarised_turn_rests_the_summary(session: ChatSession) ->
     assert integrity.violations() == []
 
 
-@pytest.mark.parametrize(
-    ("text", "code"), [("", "empty"), (" \n\t", "empty"), ("x" * 51, "too_large")]
-)
+@pytest.mark.parametrize(("text", "code"), [("", "empty"), (" \n\t", "empty"), ("x" * 51, "too_large")])
 def test_what_nobody_could_answer_is_refused(session: ChatSession, settings: Any, text: str, code: str) -> None:
     settings.CHAT_MAX_MESSAGE_CHARS = 50
     assert send(session, text) == Rejected(code)

@@ -100,9 +100,7 @@ async def test_stop_keeps_what_was_seen_and_ends_the_call(start: Start) -> None:
     chat = await start(provider)
     opened = await chat.open("Tell me all.")
     assert (await chat.text_of(opened.turn_id, 8)).startswith("Half of ")
-    asked = await chat.service.stop_turn(
-        owner_id=chat.owner.pk, session_id=chat.session.pk, turn_id=opened.turn_id
-    )
+    asked = await chat.service.stop_turn(owner_id=chat.owner.pk, session_id=chat.session.pk, turn_id=opened.turn_id)
     turn = await chat.ended(opened.turn_id)
     assert asked == "asked"
     assert (turn.status, turn.reply, turn.error) == ("stopped", "Half of it", "")
@@ -349,9 +347,7 @@ async def test_a_window_that_nobody_knows_is_said(start: Start) -> None:
 
 
 async def test_an_overflow_goes_down_the_ladder_within_the_turn(start: Start) -> None:
-    provider = ScriptedProvider(
-        [["A " * 900], ["B " * 900], [ContextOverflow(actual=20_000, limit=16_000)], ["Fits."]]
-    )
+    provider = ScriptedProvider([["A " * 900], ["B " * 900], [ContextOverflow(actual=20_000, limit=16_000)], ["Fits."]])
     chat = await start(provider)
     await chat.say("one " * 900)
     await chat.say("two " * 900)
