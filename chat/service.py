@@ -95,9 +95,7 @@ class Service:
 
     async def stop_turn(self, *, owner_id: int, session_id: UUID, turn_id: int) -> str:
         """Stop a turn for its owner; see flow.opening.ask_stop."""
-        answer = await self.database.run(
-            opening.ask_stop, owner_id=owner_id, session_id=session_id, turn_id=turn_id
-        )
+        answer = await self.database.run(opening.ask_stop, owner_id=owner_id, session_id=session_id, turn_id=turn_id)
         if answer == "asked" and self.runner:
             self.runner.stop_turn(turn_id)
         if answer == "stopped":
@@ -191,9 +189,7 @@ async def stop() -> None:
 async def _provider(options: dict[str, Any]) -> tuple[Provider, StandIn | None]:
     """The real API, or, without a key, the stand-in: the same SDK over real HTTP."""
     if not settings.CHAT_STANDIN:
-        return AnthropicProvider(
-            api_key=settings.ANTHROPIC_API_KEY, base_url=settings.ANTHROPIC_BASE_URL or None
-        ), None
+        return AnthropicProvider(api_key=settings.ANTHROPIC_API_KEY, base_url=settings.ANTHROPIC_BASE_URL or None), None
     standin = await start_standin(
         window=settings.CHAT_CONTEXT_WINDOW or 200_000,
         models=[settings.CHAT_MODEL, settings.CHAT_SUMMARY_MODEL],

@@ -54,9 +54,7 @@ async def first_request(loaded: Loaded, budget: Budget, engine: Engine, counter:
         await learn(engine, assembled, counted)
         if counted <= budget.hard_limit:
             return assembled
-        assembled = await smaller(
-            assembled, loaded, budget, engine, counter, actual=counted, allowed=budget.window
-        )
+        assembled = await smaller(assembled, loaded, budget, engine, counter, actual=counted, allowed=budget.window)
     return assembled
 
 

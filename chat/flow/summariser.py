@@ -71,9 +71,7 @@ class Assignment:
             return prompts.merge_request(
                 summaries=self.children, model=model, max_tokens=most, limit_tokens=self.limit_tokens
             )
-        return prompts.summary_request(
-            turns=self.turns, model=model, max_tokens=most, limit_tokens=self.limit_tokens
-        )
+        return prompts.summary_request(turns=self.turns, model=model, max_tokens=most, limit_tokens=self.limit_tokens)
 
 
 async def summarise(work: Assignment, engine: Engine, *, last_try: bool) -> Made | None:
@@ -83,9 +81,7 @@ async def summarise(work: Assignment, engine: Engine, *, last_try: bool) -> Made
     error of the provider is raised instead of worked around: a better summary a little later beats an extract now.
     """
     models = (settings.CHAT_SUMMARY_MODEL, settings.CHAT_SUMMARY_MODEL, work.chat_model)
-    refused = await engine.database.read(
-        summaries.rejected, work.session_id, work.first, work.last, work.source_hash
-    )
+    refused = await engine.database.read(summaries.rejected, work.session_id, work.first, work.last, work.source_hash)
     if not await _fits(work, engine):
         return await _extract(work, engine)
     for model in models[refused:] if refused < MOST_REJECTIONS else ():

@@ -173,7 +173,5 @@ def end_alone(fenced: QuerySet, status: str, error: str = "") -> bool:
         digest=coverage.turn_digest(turn["prompt"], turn["reply"], []),
     )
     if ended:
-        ChatSession.objects.filter(pk=turn["session_id"]).update(
-            open_tokens=F("open_tokens") + own, updated_at=Now()
-        )
+        ChatSession.objects.filter(pk=turn["session_id"]).update(open_tokens=F("open_tokens") + own, updated_at=Now())
     return bool(ended)
