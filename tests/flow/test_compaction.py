@@ -359,6 +359,18 @@ async def test_a_sliding_window_drops_with_a_notice_and_never_asks_a_summariser(
     assert row.window_from - 1 == 2 * row.trims
 
 
+@pytest.mark.parametrize("values", [{"strategy": "sliding_window"}, {"mode": "never"}])
+async def test_the_window_of_the_settings_holds_where_a_session_names_none(
+    start: Start, settings: Any, values: dict[str, str]
+) -> None:
+    settings.CHAT_WINDOW_MESSAGES = 6
+    chat = await start(**values)
+    for number in range(1, 6):
+        await chat.say(f"Short message {number}.")
+    assert chat.row.trims >= 1
+    assert Notice.objects.get(ended_at=None).kind == "trimmed"
+
+
 async def test_a_manifest_tells_each_turn_of_every_request(start: Start) -> None:
     chat = await start(window=WINDOW)
     await fill(chat, 12)
