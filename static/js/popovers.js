@@ -28,6 +28,19 @@ export const popovers = () => {
     },
     true,
   );
+  // The ring stands over its button and opens the same panel. A press outside of an open panel closes it before the
+  // click comes, so that the click must not open it again.
+  let wasOpen = false;
+  const ring = (event) => event.target.closest?.(".gauge [role=meter]");
+  document.addEventListener(
+    "pointerdown",
+    (event) => ring(event) && (wasOpen = Boolean(document.querySelector("#context:popover-open"))),
+    true,
+  );
+  document.addEventListener(
+    "click",
+    (event) => ring(event) && !wasOpen && document.getElementById("context")?.showPopover(),
+  );
   addEventListener("resize", () => document.querySelectorAll(".pop:popover-open").forEach(place));
   // The gauge is replaced after each reply: who was reading it goes on reading.
   let open = false;

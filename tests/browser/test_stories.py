@@ -87,6 +87,14 @@ class TestTheFirstMessage:
         amounts = [float(text.split()[0].lstrip("~")) for text in panel.locator("tr td:nth-child(4)").all_inner_texts()]
         assert round(sum(amounts), 1) == 16.0
 
+    def test_a_click_on_the_ring_opens_and_closes_what_the_context_is_made_of(self, visit):
+        page = visit.new_chat()
+        ask(page, "My order number is A-7731.")
+        panel = page.get_by_role("dialog", name="Context")
+        for shown in (True, False, True):
+            page.get_by_role("meter", name="Context used").click()
+            expect(panel).to_be_visible(visible=shown)
+
     def test_whoever_reads_the_gauge_goes_on_reading_when_a_reply_ends(self, visit):
         page = visit.new_chat()
         ask(page, "My order number is A-7731.")
