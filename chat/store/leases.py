@@ -135,18 +135,8 @@ def claim_job(owner: str, kinds: list[str], lease_s: float) -> tuple[Job, Claim]
     with transaction.atomic():
         due = Job.objects.filter(kind__in=kinds, state=Job.State.DUE, run_after__lte=Now())
         job = _first(due.order_by("-priority", "run_after", "id"))
-        if job is None:
-            return None
-        changed = Job.objects.filter(pk=job.pk, state=Job.State.DUE).update(
-            state=Job.State.RUNNING,
-            owner=owner,
-            epoch=F("epoch") + 1,
-            attempts=F("attempts") + 1,
-            lease_until=Now() + timedelta(seconds=lease_s),
-        )
-        if not changed:
-            return None
-        return job, Claim(job.pk, job.session_id, job.epoch + 1, job.attempts + 1, owner)
+        claim = _take(job, owner, lease_s)
+        return (job, claim) if claim else None
 
 
 def claim_for_session(kind: str, session_id, owner: str, lease_s: float) -> Claim | None:
@@ -154,16 +144,21 @@ def claim_for_session(kind: str, session_id, owner: str, lease_s: float) -> Clai
     with transaction.atomic():
         enqueue(kind, session_id)
         job = Job.objects.filter(kind=kind, session_id=session_id, state=Job.State.DUE).first()
-        if job is None:
-            return None
-        changed = Job.objects.filter(pk=job.pk, state=Job.State.DUE).update(
-            state=Job.State.RUNNING,
-            owner=owner,
-            epoch=F("epoch") + 1,
-            attempts=F("attempts") + 1,
-            lease_until=Now() + timedelta(seconds=lease_s),
-        )
-        return Claim(job.pk, session_id, job.epoch + 1, job.attempts + 1, owner) if changed else None
+        return _take(job, owner, lease_s)
+
+
+def _take(job: Job | None, owner: str, lease_s: float) -> Claim | None:
+    """Claim a due job, unless there is none or somebody was quicker."""
+    if job is None:
+        return None
+    changed = Job.objects.filter(pk=job.pk, state=Job.State.DUE).update(
+        state=Job.State.RUNNING,
+        owner=owner,
+        epoch=F("epoch") + 1,
+        attempts=F("attempts") + 1,
+        lease_until=Now() + timedelta(seconds=lease_s),
+    )
+    return Claim(job.pk, job.session_id, job.epoch + 1, job.attempts + 1, owner) if changed else None
 
 
 def is_open(kind: str, session_id) -> bool:
