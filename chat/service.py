@@ -240,7 +240,9 @@ async def sweep_once(service: Service) -> int:
     for model in models:
         with contextlib.suppress(UnknownWindow, BudgetError):
             budget = await service.engine.budget(model, "")
-            marks[model] = int(budget.input_limit * settings.CHAT_SOFT_MARK)
+            # With all the summaries and facts that a session may hold: the earliest that its soft mark can lie.
+            room = budget.room(budget.system + budget.summaries_at_most + budget.facts)
+            marks[model] = int(room * settings.CHAT_SOFT_MARK)
     made = await service.database.run(compactor.sweep, marks)
     if made and service.jobs:
         service.jobs.wake()
