@@ -244,7 +244,7 @@ async def compact_inline(session_id: UUID, engine: Engine, hub: Hub, owner: str 
     """
     before = await engine.database.read(_version, session_id)
     deadline = time.monotonic() + settings.CHAT_INLINE_DEADLINE_S
-    claim = await engine.database.run(leases.claim_for_session, KIND, session_id, owner, JOB_LEASE_S)
+    claim = await _claimed(session_id, engine, owner)
     if claim is None:
         # Another process may be at it, so there is no event to wait for: its row is asked.
         for _ in range(int(settings.CHAT_INLINE_DEADLINE_S / POLL_S)):
@@ -267,6 +267,18 @@ async def compact_inline(session_id: UUID, engine: Engine, hub: Hub, owner: str 
             # Also when the user stops: whatever was not done goes on in the background.
             await asyncio.shield(engine.database.run(leases.finish_job, claim, error=error, retry_in_s=0.0))
     return await engine.database.read(_version, session_id) != before
+
+
+async def _claimed(session_id: UUID, engine: Engine, owner: str) -> Claim | None:
+    """The session's job, made and taken; given back when this is cancelled while a thread is still taking it."""
+    taking = asyncio.ensure_future(engine.database.run(leases.claim_for_session, KIND, session_id, owner, JOB_LEASE_S))
+    try:
+        return await asyncio.shield(taking)
+    except asyncio.CancelledError:
+        claim = await taking
+        if claim:
+            await engine.database.run(leases.finish_job, claim, error="cancelled", retry_in_s=0.0)
+        raise
 
 
 def _version(session_id: UUID) -> int:

@@ -1,6 +1,8 @@
 """Compaction through the whole stack: real HTTP to the stand-in, the runner, the jobs, the rows."""
 
 import asyncio
+import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -154,6 +156,26 @@ async def test_stop_acts_while_a_turn_compacts(start: Start) -> None:
     turn = await chat.ended(opened.turn_id)
     assert (turn.status, turn.reply) == ("stopped", "")
     assert not Job.objects.filter(state="running").exists()
+
+
+async def test_a_stop_while_the_job_is_being_taken_gives_it_back(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = await start(window=WINDOW, jobs=False)
+    extend(chat.session, 12, tokens=700, words="Plain words about the weather in the north. " * 35)
+    taken, take = threading.Event(), leases.claim_for_session
+
+    def slowly(*given: Any) -> Any:
+        claim = take(*given)
+        taken.set()
+        time.sleep(0.2)
+        return claim
+
+    monkeypatch.setattr(leases, "claim_for_session", slowly)
+    compacting = asyncio.create_task(compactor.compact_inline(chat.session.pk, chat.service.engine, chat.service.hub))
+    await asyncio.to_thread(taken.wait, 30)
+    compacting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await compacting
+    assert Job.objects.get(session=chat.session).state == "due"
 
 
 async def test_an_inline_compaction_that_breaks_does_not_break_the_turn(
