@@ -31,6 +31,7 @@ class JobRunner:
         self._kinds = dict(kinds)
         self._slots = slots
         self._wake = asyncio.Event()
+        self._claiming = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
 
@@ -77,16 +78,18 @@ class JobRunner:
                     await self._wake.wait()
 
     async def _claim(self) -> bool:
-        if len(self._tasks) >= self._slots:
-            return False
-        claimed = await self._engine.database.run(leases.claim_job, self._owner, list(self._kinds), LEASE_S)
-        if claimed is None:
-            return False
-        job, claim = claimed
-        task = asyncio.create_task(self._work(job.kind, claim), name=f"{job.kind} job {claim.id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return True
+        # One at a time: `idle` must not take a job that a thread is still claiming for the loop for no job at all.
+        async with self._claiming:
+            if len(self._tasks) >= self._slots:
+                return False
+            claimed = await self._engine.database.run(leases.claim_job, self._owner, list(self._kinds), LEASE_S)
+            if claimed is None:
+                return False
+            job, claim = claimed
+            task = asyncio.create_task(self._work(job.kind, claim), name=f"{job.kind} job {claim.id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+            return True
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -1,6 +1,8 @@
 """The loop behind background work: it knows no kind, survives every error, and loses nothing."""
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from types import SimpleNamespace
@@ -159,3 +161,30 @@ async def test_a_beating_job_keeps_its_lease(runner: Any, monkeypatch: pytest.Mo
     leases.enqueue("tidy")
     await runner(tidy=work).idle()
     assert state() == ("done", "", 1)
+
+
+async def test_idle_waits_for_a_job_that_the_loop_is_just_taking(
+    runner: Any, alice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = conversation(alice, 1)
+    done: list[int] = []
+    taken, take = threading.Event(), leases.claim_job
+
+    def slowly(*given: Any) -> Any:
+        claimed = take(*given)
+        if claimed:
+            taken.set()
+            time.sleep(0.2)
+        return claimed
+
+    async def work(claim: Claim) -> str:
+        done.append(claim.id)
+        return ""
+
+    monkeypatch.setattr(leases, "claim_job", slowly)
+    leases.enqueue("note", session.pk)
+    loop = runner(note=work)
+    loop.start()
+    await asyncio.to_thread(taken.wait, 30)
+    await loop.idle()
+    assert len(done) == 1
