@@ -40,6 +40,7 @@ class Ending:
     outcome: Outcome
     call: dict[str, Any] | None
     events: tuple[dict[str, Any], ...]
+    held: int
     room: int
     policy: Policy | None
     gauge: dict[str, Any] | None
@@ -80,10 +81,12 @@ async def ending(
         steps=tuple(running.steps),
         sent=_sent(loaded, assembled, measured),
     )
-    call, events, room, meter = None, (), 0, None
+    call, events, held, room, meter = None, (), 0, 0, None
     if loaded and budget and policy and assembled:
         report = assembled.manifest.report
-        room = budget.room(gauges.held(report))
+        held = gauges.held(report)
+        room = budget.room(held)
+        compacts = loaded.strategy == ChatSession.Strategy.SUMMARY and loaded.mode == ChatSession.Mode.AUTO
         meter = gauges.gauge(
             report,
             budget=budget,
@@ -92,7 +95,7 @@ async def ending(
             estimated=assembled.manifest.estimated,
             reply_tokens=outcome.reply_tokens,
             verbatim=loaded.number - assembled.manifest.window_from + 1,
-            compacts=compacts(loaded.strategy, loaded.mode),
+            compacts=compacts,
         ).to_dict()
         call = _call(running, loaded, budget, policy, assembled, error or "ok")
         if assembled.manifest.trimmed:
@@ -102,6 +105,7 @@ async def ending(
         outcome=outcome,
         call=call,
         events=events,
+        held=held,
         room=room,
         policy=policy,
         gauge=meter,
