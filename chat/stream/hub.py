@@ -303,6 +303,7 @@ class Hub:
             # It will never be done: left in front, it would hide every reply after it.
             if live in watcher._lives:
                 watcher._lives.remove(live)
+                watcher._wake.set()  # what stood behind it may be said now
         if not channel.watchers and channel.live is None:
             self._channels.pop(session, None)
 

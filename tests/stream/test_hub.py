@@ -220,6 +220,18 @@ async def test_a_reply_that_went_on_elsewhere_does_not_hide_the_next_one(hub: Hu
     assert page(frames) == "Next."
 
 
+async def test_a_socket_that_waits_hears_what_stood_behind_a_reply_that_went_elsewhere(hub: Hub) -> None:
+    watcher = hub.watch(SESSION)
+    gone = hub.begin(SESSION, 7, 1, 1)
+    ready(watcher)
+    live = hub.begin(SESSION, 8, 2, 1)
+    hub.finish(SESSION, live, status="stopped")
+    waiting = asyncio.ensure_future(anext(watcher))
+    await asyncio.sleep(0)
+    hub.drop(SESSION, gone)
+    assert (await asyncio.wait_for(waiting, 5)).turn == 8
+
+
 async def test_two_replies_in_a_row_come_one_after_the_other(hub: Hub) -> None:
     watcher = hub.watch(SESSION)
     for turn in (7, 8):

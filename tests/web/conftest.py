@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.db.models.functions import Now
 
 from chat.models import ChatSession, Manifest, Notice, Summary, Turn
@@ -28,7 +29,15 @@ valve, courier"""
 
 
 def add_turn(session: ChatSession, prompt: str = "Hello?", reply: str = "Hello.", **values: Any) -> Turn:
-    """A finished turn at the end of the conversation; `values` are fields of the row."""
+    """A finished turn at the end of the conversation; `values` are fields of the row.
+
+    One transaction: a service that runs already must not find it waiting and answer it.
+    """
+    with transaction.atomic():
+        return _add_turn(session, prompt, reply, values)
+
+
+def _add_turn(session: ChatSession, prompt: str, reply: str, values: dict[str, Any]) -> Turn:
     session.refresh_from_db()
     turn = branches.new_turn(session, prompt=prompt, client_id=uuid.uuid4(), tokens=10)
     values.setdefault("status", Turn.Status.COMPLETE)

@@ -207,6 +207,7 @@ class TestAReply:
         async with connected(alice, session.pk, greet=False) as socket:
             at = {"turn": seen["turn"], "epoch": seen["epoch"], "end": seen["end"]}
             await socket.say("hello", session=str(session.pk), **at)
+            await socket.hear("welcome")
             go.set()
             delta = await socket.hear("delta", "snapshot")
             assert (delta["type"], delta["start"]) == ("delta", 6)
