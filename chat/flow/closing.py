@@ -40,7 +40,6 @@ class Ending:
     outcome: Outcome
     call: dict[str, Any] | None
     events: tuple[dict[str, Any], ...]
-    held: int
     room: int
     policy: Policy | None
     gauge: dict[str, Any] | None
@@ -81,12 +80,10 @@ async def ending(
         steps=tuple(running.steps),
         sent=_sent(loaded, assembled, measured),
     )
-    call, events, held, room, meter = None, (), 0, 0, None
+    call, events, room, meter = None, (), 0, None
     if loaded and budget and policy and assembled:
         report = assembled.manifest.report
-        held = gauges.held(report)
-        room = budget.room(held)
-        compacts = loaded.strategy == ChatSession.Strategy.SUMMARY and loaded.mode == ChatSession.Mode.AUTO
+        room = budget.room(gauges.held(report))
         meter = gauges.gauge(
             report,
             budget=budget,
@@ -95,7 +92,7 @@ async def ending(
             estimated=assembled.manifest.estimated,
             reply_tokens=outcome.reply_tokens,
             verbatim=loaded.number - assembled.manifest.window_from + 1,
-            compacts=compacts,
+            compacts=compacts(loaded.strategy, loaded.mode),
         ).to_dict()
         call = _call(running, loaded, budget, policy, assembled, error or "ok")
         if assembled.manifest.trimmed:
@@ -105,7 +102,6 @@ async def ending(
         outcome=outcome,
         call=call,
         events=events,
-        held=held,
         room=room,
         policy=policy,
         gauge=meter,
