@@ -14,7 +14,7 @@ from chat.providers.base import Usage
 from chat.store import leases
 from chat.store.database import Database
 from chat.store.leases import Claim
-from chat.stream.hub import Live
+from chat.stream.live import Live
 
 log = structlog.get_logger(__name__)
 

@@ -8,152 +8,18 @@ once, in a thread, and only while somebody watches. No database here, and nothin
 
 import asyncio
 import hashlib
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from chat.stream.protocol import Block, Bye, Delta, Done, Gone, Notice, Outbound, Reset, Snapshot, Status
+from chat.stream.live import Live
+from chat.stream.protocol import Bye, Done, Gone, Notice, Outbound, Status
+from chat.stream.watcher import Watcher
 
 FLUSH_S = 0.05
 FLUSH_CHARS = 512
-# Events wait in a socket's queue only while it is between two frames; one that doesn't read is closed elsewhere.
-MOST_EVENTS = 256
 
 FinishedBlocks = Callable[[str], tuple[int, list[str]]]
-
-
-class Live:
-    """One reply as it is written. `end` counts characters (code points), as the server does everywhere."""
-
-    __slots__ = ("_new", "_parts", "blocks", "committed", "done", "epoch", "number", "phase", "rendering", "text",
-                 "timer", "turn")  # fmt: skip
-
-    def __init__(self, turn: int, number: int, epoch: int):
-        self.turn = turn
-        self.number = number
-        self.epoch = epoch
-        self.text = ""
-        self.blocks: list[tuple[int, str]] = []
-        self.committed = 0
-        self.done: Done | None = None
-        self.phase: Status | None = None
-        self.rendering = False
-        self.timer: asyncio.TimerHandle | None = None
-        self._parts: list[str] = []
-        self._new = 0
-
-    @property
-    def end(self) -> int:
-        """The length of the flushed text, in characters."""
-        return len(self.text)
-
-    @property
-    def size(self) -> int:
-        """The length of all text so far, flushed or not, in characters."""
-        return len(self.text) + self._new
-
-    def add(self, text: str) -> int:
-        """Take a delta in; returns the characters that wait to be flushed."""
-        self._parts.append(text)
-        self._new += len(text)
-        return self._new
-
-    def flush(self) -> bool:
-        """Make what was added visible; whether there was anything."""
-        if not self._parts:
-            return False
-        self.text += "".join(self._parts)
-        self._parts.clear()
-        self._new = 0
-        return True
-
-    def whole(self) -> str:
-        """All text so far, flushed or not: what a checkpoint stores."""
-        return self.text + "".join(self._parts)
-
-
-class Watcher:
-    """One socket's view of one session: an async iterator of frames, each made when it is asked for."""
-
-    def __init__(self, channel: "_Channel", closed: Callable[["Watcher"], None]):
-        self._channel = channel
-        self._closed = closed
-        self._lives: deque[Live] = deque([channel.live] if channel.live else [])
-        self._events: deque[Outbound] = deque(maxlen=MOST_EVENTS)
-        self._wake = asyncio.Event()
-        self._known: tuple[int, int] | None = None  # turn and epoch that the socket has a snapshot of
-        self._end = 0
-        self._blocks = 0
-        self._open = True
-        if self._lives:
-            self._wake.set()
-            if self._lives[0].phase:
-                self._events.append(self._lives[0].phase)
-
-    def __aiter__(self) -> AsyncIterator[Outbound]:
-        return self
-
-    async def __anext__(self) -> Outbound:
-        while self._open:
-            frame = self._next()
-            if frame is not None:
-                return frame
-            self._wake.clear()
-            await self._wake.wait()
-        raise StopAsyncIteration
-
-    def close(self) -> None:
-        """Stop watching; a pending wait ends."""
-        if self._open:
-            self._open = False
-            self._wake.set()
-            self._closed(self)
-
-    def resume(self, turn: int, epoch: int, end: int) -> None:
-        """The page already has this much of a reply: no snapshot for it, only what follows."""
-        live = self._lives[0] if self._lives else None
-        if live and (live.turn, live.epoch) == (turn, epoch) and end <= live.end:
-            self._known = (turn, epoch)
-            self._end = end
-
-    def _next(self) -> Outbound | None:
-        if self._events:
-            return self._events.popleft()
-        if not self._lives:
-            return None
-        live = self._lives[0]
-        if self._known != (live.turn, live.epoch):
-            self._known = (live.turn, live.epoch)
-            self._end, self._blocks = live.end, len(live.blocks)
-            return Snapshot(
-                turn=live.turn,
-                number=live.number,
-                epoch=live.epoch,
-                text=live.text,
-                end=live.end,
-                blocks=tuple(live.blocks),
-            )
-        if self._end < live.end:
-            start, self._end = self._end, live.end
-            return Delta(turn=live.turn, epoch=live.epoch, start=start, end=live.end, text=live.text[start:])
-        if self._blocks < len(live.blocks) and live.done is None:
-            index = self._blocks
-            self._blocks += 1
-            end, html = live.blocks[index]
-            return Block(turn=live.turn, epoch=live.epoch, index=index, end=end, html=html)
-        if live.done is not None:
-            self._lives.popleft()
-            return live.done
-        return None
-
-    def _tell(self, frame: Outbound) -> None:
-        self._events.append(frame)
-        self._wake.set()
-
-    def _begin(self, live: Live) -> None:
-        self._lives.append(live)
-        self._wake.set()
 
 
 class _Channel:
@@ -184,7 +50,7 @@ class Hub:
     def watch(self, session: UUID) -> Watcher:
         """Watch a session: the live reply first, if there is one, then everything that happens."""
         channel = self._channels.setdefault(session, _Channel())
-        watcher = Watcher(channel, lambda gone: self._forget(session, gone))
+        watcher = Watcher(channel.live, lambda gone: self._forget(session, gone))
         channel.watchers.add(watcher)
         if channel.live:
             self._render(channel, channel.live)
@@ -214,11 +80,7 @@ class Hub:
         if before is not None:
             self._stop_timer(before)
         for watcher in channel.watchers:
-            while watcher._lives and watcher._lives[-1].turn == turn and watcher._lives[-1].done is None:
-                watcher._lives.pop()
-            if watcher._known and watcher._known[0] == turn:
-                watcher._tell(Reset(turn=turn, epoch=epoch, reason="restarted"))
-            watcher._begin(live)
+            watcher.begin(live)
         return live
 
     def append(self, session: UUID, live: Live, text: str) -> None:
@@ -287,7 +149,7 @@ class Hub:
         if channel.live is live:
             channel.live = None
         for watcher in channel.watchers:
-            watcher._wake.set()
+            watcher.wake()
         if not channel.watchers:
             self._channels.pop(session, None)
 
@@ -300,10 +162,7 @@ class Hub:
         if channel.live is live:
             channel.live = None
         for watcher in channel.watchers:
-            # It will never be done: left in front, it would hide every reply after it.
-            if live in watcher._lives:
-                watcher._lives.remove(live)
-                watcher._wake.set()  # what stood behind it may be said now
+            watcher.forget(live)
         if not channel.watchers and channel.live is None:
             self._channels.pop(session, None)
 
@@ -319,7 +178,7 @@ class Hub:
         channel = self._channels.get(session)
         if channel:
             for watcher in channel.watchers:
-                watcher._wake.set()
+                watcher.wake()
             self._render(channel, live)
         return True
 
@@ -342,13 +201,13 @@ class Hub:
             live.committed = start + used
             live.blocks += [(live.committed, html) for html in blocks]
             for watcher in channel.watchers:
-                watcher._wake.set()
+                watcher.wake()
 
     def _tell(self, session: UUID, frame: Outbound) -> None:
         channel = self._channels.get(session)
         if channel:
             for watcher in channel.watchers:
-                watcher._tell(frame)
+                watcher.tell(frame)
 
     def _forget(self, session: UUID, watcher: Watcher) -> None:
         channel = self._channels.get(session)

@@ -14,7 +14,7 @@ from chat.models import ChatSession, Turn
 from chat.providers.standin import StandIn
 from chat.service import Service
 from chat.store import integrity, sessions
-from chat.stream.hub import Watcher
+from chat.stream.watcher import Watcher
 from chat.stream.protocol import Delta, Done, Reset, Snapshot
 
 PATIENCE_S = 30.0

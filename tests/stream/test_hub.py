@@ -10,8 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from chat.stream.hub import Hub, Live, Watcher
+from chat.stream.hub import Hub
+from chat.stream.live import Live
 from chat.stream.protocol import Block, Delta, Done, Gone, Notice, Outbound, Reset, Snapshot, Status
+from chat.stream.watcher import Watcher
 
 SESSION = UUID(int=1)
 
@@ -30,7 +32,7 @@ def hub() -> Hub:
 def ready(watcher: Watcher) -> list[Outbound]:
     """The frames that a socket would get now without waiting."""
     frames = []
-    while (frame := watcher._next()) is not None:
+    while (frame := watcher.next()) is not None:
         frames.append(frame)
     return frames
 
