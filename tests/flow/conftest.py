@@ -14,8 +14,8 @@ from chat.models import ChatSession, Turn
 from chat.providers.standin import StandIn
 from chat.service import Service
 from chat.store import integrity, sessions
-from chat.stream.watcher import Watcher
 from chat.stream.protocol import Delta, Done, Reset, Snapshot
+from chat.stream.watcher import Watcher
 
 PATIENCE_S = 30.0
 POLL_S = 0.02
