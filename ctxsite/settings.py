@@ -312,4 +312,11 @@ CHAT_REAP_S = env.float("CHAT_REAP_S", default=5.0)
 CHAT_SWEEP_S = env.float("CHAT_SWEEP_S", default=30.0)
 CHAT_FLUSH_MS = env.int("CHAT_FLUSH_MS", default=50)
 CHAT_SIGNUP = env.bool("CHAT_SIGNUP", default=False)
+
+# --- what one person may use (0: no limit) -------------------------------------------------------------------
+
+CHAT_MESSAGES_PER_MINUTE = env.int("CHAT_MESSAGES_PER_MINUTE", default=30)
+CHAT_LIVE_TURNS = env.int("CHAT_LIVE_TURNS", default=2)
+CHAT_TOKENS_PER_DAY = env.int("CHAT_TOKENS_PER_DAY", default=0)
+CHAT_SPEND_PER_DAY = env.float("CHAT_SPEND_PER_DAY", default=0.0)
 CHAT_BENCH_DATA = Path(env.str("CHAT_BENCH_DATA", default=str(BASE_DIR.parent / "shared" / "data")))

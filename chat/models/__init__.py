@@ -2,10 +2,12 @@
 goes with its owner by CASCADE."""
 
 from chat.models.memory import Fact, Notice, Summary
+from chat.models.people import Allowance
 from chat.models.sessions import ChatSession, Instructions, Manifest, Step, Turn
 from chat.models.work import Calibration, Job, Model, Worker
 
 __all__ = [
+    "Allowance",
     "Calibration",
     "ChatSession",
     "Fact",

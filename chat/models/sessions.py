@@ -185,6 +185,12 @@ class Turn(models.Model):
     tokens_upto = models.PositiveBigIntegerField(default=0)
     digest = models.CharField(max_length=64, blank=True)
 
+    # What was set aside in the owner's Allowance of that day, until the turn ends. None: nothing. Without the check
+    # of a PositiveIntegerField: PostgreSQL would read the whole table, under its strictest lock, to add that.
+    reserved_on = models.DateField(null=True, blank=True)
+    reserved = models.IntegerField(null=True, blank=True, help_text="Tokens.")
+    reserved_cost = models.BigIntegerField(null=True, blank=True, help_text="Millionths of a US dollar.")
+
     pinned_since = models.PositiveIntegerField(null=True, blank=True)
     excluded_by = models.CharField(max_length=10, blank=True)
     redacted_at = models.DateTimeField(null=True, blank=True)
