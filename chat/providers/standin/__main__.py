@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import signal
 
+from .control import Control
 from .server import start_standin
 
 
@@ -18,11 +19,15 @@ async def serve(options: argparse.Namespace) -> None:
         models=options.model,
     )
     print(f"stand-in Messages API on {standin.base_url}, window {options.window:,} tokens", flush=True)
+    control = Control(standin)
+    if options.control_port is not None:
+        print(f"control door on http://127.0.0.1:{await control.start(options.control_port)}", flush=True)
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, done.set)
     await done.wait()
+    await control.close()
     await standin.close()
 
 
@@ -35,6 +40,7 @@ def main() -> None:
     parser.add_argument("--delay-ms", type=float, default=20.0, help="between two deltas")
     parser.add_argument("--first-ms", type=float, default=150.0, help="before the first event")
     parser.add_argument("--model", action="append", default=[], help="a further model that shall exist")
+    parser.add_argument("--control-port", type=int, help="for tests: script faults and read the log; 0 takes any")
     asyncio.run(serve(parser.parse_args()))
 
 

@@ -23,6 +23,9 @@ from .summaries import Mode
 LOG_LENGTH = 20_000
 """Records kept; the oldest half goes when there are more."""
 
+ASKED = 120
+"""Characters of the user's words that a record keeps."""
+
 _THREAD_FROM = 100_000
 """Bytes of a body from which it is read in a thread, so that a giant paste does not hold the event loop."""
 
@@ -33,8 +36,9 @@ class Record:
 
     `sha256` is over the bytes received; `request_sha256` over the canonical JSON (sorted keys, no spaces) without
     `stream`; `system_sha256` over the canonical JSON of `system`. `messages` is their number, `tokens` the input's.
-    `outcome` is "open", "sent", "error", "cut" (by a scripted fault) or "closed" (by the client). `body` is kept on
-    demand only.
+    `outcome` is "open", "sent", "error", "cut" (by a scripted fault) or "closed" (by the client). `began` and `ended`
+    are on this machine's monotonic clock, in seconds. `asked` is the beginning of the user's last words. `body` is
+    kept on demand only.
     """
 
     endpoint: str
@@ -54,6 +58,9 @@ class Record:
     fault: str = ""
     deltas: int = 0
     outcome: str = "open"
+    asked: str = ""
+    began: float = field(default_factory=time.monotonic)
+    ended: float | None = None
     body: dict[str, Any] | None = None
 
 
@@ -160,6 +167,8 @@ class StandIn:
         except (ConnectionError, asyncio.CancelledError):
             record.outcome = "closed"
             raise
+        finally:
+            record.ended = time.monotonic()
         if not response.prepared:
             response.headers["request-id"] = request_id
         return response
@@ -252,7 +261,7 @@ class StandIn:
         record.model = str(body.get("model", ""))
         record.stream = body.get("stream") is True
         record.messages = len(body["messages"]) if isinstance(body.get("messages"), list) else 0
-        record.purpose = _purpose(body)
+        record.purpose, record.asked = _reading(body)
         record.body = body if self.keep_bodies else None
         return body
 
@@ -289,9 +298,11 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _purpose(body: dict[str, Any]) -> str:
+def _reading(body: dict[str, Any]) -> tuple[str, str]:
+    """The purpose of a request and the first words that the user asks now."""
     try:
-        return request.purpose(body)
-    except (AttributeError, KeyError, TypeError):
+        asked = request.texts(body["messages"][-1]["content"])
+        return request.purpose(body), asked[-1][:ASKED] if asked else ""
+    except (AttributeError, KeyError, IndexError, TypeError):
         # Malformed: the limits refuse it in a moment.
-        return ""
+        return "", ""
