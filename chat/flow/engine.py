@@ -17,8 +17,10 @@ from chat.context.tokens import Counter, Ratios, Shares
 from chat.context.window import MESSAGES_A_TURN, WindowLimits
 from chat.models import Calibration, ChatSession, Model
 from chat.providers.base import ModelInfo, Provider, ProviderError
+from chat.store import loading
 from chat.store.database import Database
-from chat.store.loading import Handling, LoadLimits
+from chat.store.loading import Handling, Loaded, LoadLimits
+from chat.store.recent import Recent
 
 SAVE_EVERY_S = 10.0
 # A summary session is bounded by tokens; this bounds its rows, and counts as a full window long before it is met.
@@ -31,12 +33,21 @@ class UnknownWindow(Exception):
     """Nobody could say how large the model's window is."""
 
 
-class Engine:
-    """Holds what is shared by all turns of a process."""
+class WindowNotAsked(Exception):
+    """Nobody has asked yet how large the window of `model` is."""
 
-    def __init__(self, provider: Provider, database: Database):
+    def __init__(self, model: str):
+        super().__init__(model)
+        self.model = model
+
+
+class Engine:
+    """Holds what is shared by all turns of a process. `recent` is the cache of windows, if there is one."""
+
+    def __init__(self, provider: Provider, database: Database, recent: Recent | None = None):
         self.provider = provider
         self.database = database
+        self.recent = recent
         self._counters: dict[str, Counter] = {}
         self._unsaved: set[str] = set()
         self._saved_at = 0.0
@@ -103,8 +114,16 @@ class Engine:
         most = plan.window_messages or (settings.CHAT_WINDOW_MESSAGES if slides(plan) else None)
         return WindowLimits(max_messages=most, batch_messages=settings.CHAT_BATCH_MESSAGES)
 
-    async def load_limits(self, plan: Handling) -> LoadLimits:
-        """What one load may read at most.
+    async def load(self, turn_id: int) -> Loaded:
+        """What the request of a live turn is made of. Raises Turn.DoesNotExist, MovedTooOften, UnknownWindow."""
+        while True:
+            try:
+                return await self.database.read(loading.load, turn_id, self.load_limits, self.recent)
+            except WindowNotAsked as error:
+                await self.window(error.model)
+
+    def load_limits(self, plan: Handling) -> LoadLimits:
+        """What one load may read at most. Raises WindowNotAsked.
 
         A sliding window reads little beyond what it sends. Where compaction bounds the history, all that could fit
         is read, so that no turn is left out for want of loading.
@@ -112,8 +131,10 @@ class Engine:
         if self.limits(plan).max_messages is not None and slides(plan):
             most = max(settings.CHAT_LOAD_MESSAGES, self.limits(plan).max_messages or 0)
             return LoadLimits(turns=most // MESSAGES_A_TURN, tokens=settings.CHAT_LOAD_TOKENS)
-        info = await self.window(plan.model)
-        return LoadLimits(turns=MOST_TURNS_LOADED, tokens=info.window)
+        known = self._windows.get(plan.model)
+        if known is None:
+            raise WindowNotAsked(plan.model)
+        return LoadLimits(turns=MOST_TURNS_LOADED, tokens=known[0].window)
 
     # --- counting ---
 

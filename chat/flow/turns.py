@@ -127,16 +127,14 @@ class Run:
     async def _load(self) -> None:
         """Load the turn; at the hard mark compact first, for as long as a user may be kept waiting."""
         claim, engine = self.running.claim, self.engine
-        limits = await engine.load_limits(await engine.database.read(loading.handling, claim.id))
-        loaded = await engine.database.read(loading.load, claim.id, limits)
-        self.loaded = loaded
+        self.loaded = loaded = await engine.load(claim.id)
         self.running.live = self.hub.begin(loaded.session_id, loaded.turn_id, loaded.number, claim.epoch)
         self.budget = await engine.budget(loaded.model, loaded.history.instructions)
         self.policy = await engine.policy(loaded.window_messages)
         if due_level(loaded, self.budget, self.policy, engine.counter(loaded.model)) == "hard":
             self.hub.status(loaded.session_id, loaded.turn_id, "compacting")
             if await compact_inline(loaded.session_id, engine, self.hub):
-                self.loaded = await engine.database.read(loading.load, claim.id, limits)
+                self.loaded = await engine.load(claim.id)
             self.hub.status(loaded.session_id, loaded.turn_id, "waiting")
 
     async def _smaller(self, refused: Assembled, error: ContextOverflow) -> Assembled:
@@ -144,8 +142,7 @@ class Run:
         assert self.loaded
         assert self.budget
         requests.learn_overflow(self.engine, refused, error)
-        limits = await self.engine.load_limits(self.loaded)
-        fresh = await self.engine.database.read(loading.load, self.running.claim.id, limits)
+        fresh = await self.engine.load(self.running.claim.id)
         if fresh.context_version != self.loaded.context_version:
             self.loaded = fresh
             self.counter = self.engine.counter(fresh.model)

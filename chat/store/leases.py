@@ -13,10 +13,10 @@ from django.db.models import F, Model, Q, QuerySet
 from django.db.models.functions import Now
 
 from chat.models import Job, Turn
-from chat.store import branches
+from chat.store import branches, statements
 
 # Somebody else's fresh turns are left to their own process for so long: its text streams without a bus.
-COURTESY = timedelta(seconds=1)
+COURTESY_S = 1.0
 MOST_ATTEMPTS = 2
 MOST_JOB_ATTEMPTS = 3
 
@@ -42,23 +42,19 @@ def _first(queryset: QuerySet) -> Model | None:
     return queryset.first()
 
 
+def claim_turns(owner: str, lease_s: float, most: int = 1) -> list[Claim]:
+    """Take up to `most` of the oldest waiting turns: one statement, so that none is taken and then not known."""
+    rows = statements.rows(statements.claim(), [owner, lease_s, owner, COURTESY_S, most])
+    # The oldest first: RETURNING gives them in the order in which they were found.
+    return [
+        Claim(pk, statements.as_uuid(session_id), epoch, attempt, owner, kept)
+        for pk, session_id, epoch, attempt, kept in sorted(rows)
+    ]
+
+
 def claim_turn(owner: str, lease_s: float) -> Claim | None:
     """Take the oldest waiting turn, or None."""
-    with transaction.atomic():
-        mine = Q(owner=owner) | Q(owner="") | Q(created_at__lt=Now() - COURTESY)
-        turn = _first(Turn.objects.filter(mine, status=Turn.Status.QUEUED).order_by("created_at", "id"))
-        if turn is None:
-            return None
-        changed = Turn.objects.filter(pk=turn.pk, status=Turn.Status.QUEUED).update(
-            status=Turn.Status.RUNNING,
-            owner=owner,
-            epoch=F("epoch") + 1,
-            attempt=F("attempt") + 1,
-            lease_until=Now() + timedelta(seconds=lease_s),
-        )
-        if not changed:
-            return None
-        return Claim(turn.pk, turn.session_id, turn.epoch + 1, turn.attempt + 1, owner, turn.reply)
+    return next(iter(claim_turns(owner, lease_s)), None)
 
 
 def beat_turn(claim: Claim, lease_s: float, reply: str | None = None) -> bool | None:

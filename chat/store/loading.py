@@ -1,19 +1,26 @@
 """Reading what a request is made of: O(window) rows, however long the conversation is.
 
 Without a transaction: the session's version is read before and after, and all is read again when it moved. (Three
-SELECTs in one READ COMMITTED transaction see a gap between two commits all the same.)
+SELECTs in one READ COMMITTED transaction see a gap between two commits all the same.) Where a cache of recent windows
+is at hand, one statement is enough: see store.recent.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Q
 
 from chat.context import values as context
-from chat.models import ChatSession, Fact, Step, Summary, Turn
+from chat.models import ChatSession, Step, Turn
+from chat.store import statements
+from chat.store.recent import Key, Recent, Window
+from chat.store.statements import as_uuid
 
 TRIES = 5
 MOST_FACTS = 200
+STEP = ("kind", "body", "call_id", "name", "tokens", "is_error")
 
 
 class MovedTooOften(Exception):
@@ -53,6 +60,7 @@ class Loaded(Handling):
     open_tokens: int
     previous: "Previous | None"
     history: context.History
+    window: Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,96 +74,129 @@ class Previous:
     model: str
 
 
-_HEAD = (
-    "session_id",
-    "number",
-    "prompt",
-    "parent__tokens_upto",
-    "parent__reply_tokens",
-    "parent__reply_source",
-    "parent__manifest__measured",
-    "parent__manifest__context_version",
-    "parent__manifest__window_from",
-    "parent__manifest__model",
-    "session__owner_id",
-    "session__model",
-    "session__strategy",
-    "session__mode",
-    "session__window_messages",
-    "session__context_version",
-    "session__prefix_version",
-    "session__window_from",
-    "session__open_tokens",
-    "session__compactions",
-    "session__marked",
-    "session__instructions__text",
-)
-_TURN = (
-    "id", "number", "prompt", "reply", "prompt_tokens", "reply_tokens", "pinned_since", "excluded_by", "step_count",
-)  # fmt: skip
+LimitsOf = Callable[[Handling], LoadLimits]
 
 
-def handling(turn_id: int) -> Handling:
-    """How the session of a turn is handled. Raises Turn.DoesNotExist."""
-    names = ("model", "strategy", "mode", "window_messages")
-    row = Turn.objects.values_list(*(f"session__{name}" for name in names)).get(pk=turn_id)
-    return Handling(**dict(zip(names, row, strict=True)))
+class Head(NamedTuple):
+    """The row of `statements.HEAD`."""
+
+    session_id: Any
+    number: int
+    prompt: str
+    parent_id: int | None
+    parent_upto: int | None
+    parent_reply_tokens: int | None
+    parent_reply_source: str | None
+    measured: int | None
+    measured_version: int
+    measured_from: int
+    measured_model: str
+    owner_id: int
+    model: str
+    strategy: str
+    mode: str
+    window_messages: int | None
+    context_version: int
+    prefix_version: int
+    window_from: int
+    open_tokens: int
+    compactions: int
+    marked: int
+    instructions: str
 
 
-def load(turn_id: int, limits: LoadLimits) -> Loaded:
-    """Load what the request of a live turn is made of. Raises Turn.DoesNotExist, MovedTooOften."""
+class Row(NamedTuple):
+    """A turn as `statements.NEWEST` reads it."""
+
+    id: int
+    number: int
+    prompt: str
+    reply: str
+    prompt_tokens: int
+    reply_tokens: int
+    pinned_since: int | None
+    excluded_by: str
+    step_count: int
+    tokens_upto: int
+
+
+def load(turn_id: int, limits: LimitsOf, recent: Recent | None = None) -> Loaded:
+    """Load what the request of a live turn is made of. Raises Turn.DoesNotExist, MovedTooOften.
+
+    `limits` says how much of a session may be read once it is known how its context is handled.
+    """
     for _ in range(TRIES):
-        row = Turn.objects.values(*_HEAD).get(pk=turn_id)
-        loaded = _load(turn_id, row, limits)
-        version = ChatSession.objects.values_list("context_version", flat=True).get(pk=row["session_id"])
-        if version == loaded.context_version:
-            return loaded
+        found = statements.rows(statements.HEAD, [turn_id])
+        if not found:
+            raise Turn.DoesNotExist
+        head = Head(*found[0])
+        plan = Handling(model=head.model, strategy=head.strategy, mode=head.mode, window_messages=head.window_messages)
+        most = limits(plan)
+        key = Key(str(as_uuid(head.session_id)), head.context_version, head.parent_id, most.turns, most.tokens)
+        window = recent.get(key) if recent and head.parent_id else None
+        if window is not None:
+            return _loaded(turn_id, head, window)
+        window = _read(head, most)
+        if statements.rows(statements.VERSION, [head.session_id]) == [(head.context_version,)]:
+            if recent and head.parent_id:
+                recent.put(key, window)
+            return _loaded(turn_id, head, window)
     raise MovedTooOften
 
 
-def _load(turn_id: int, row: dict, limits: LoadLimits) -> Loaded:
-    session_id = row["session_id"]
-    start = row["session__window_from"]
-    settled = row["session__prefix_version"]
-    upto = row["parent__tokens_upto"] or 0
-    path = Turn.objects.filter(session_id=session_id, active=True, number__lt=row["number"])
-    newest = list(
-        path.filter(number__gte=start, tokens_upto__gt=upto - limits.tokens)
-        .order_by("-number")
-        .values(*_TURN)[: limits.turns]
+def _read(head: Head, limits: LoadLimits) -> Window:
+    upto = (head.parent_upto or 0) - limits.tokens
+    newest = statements.rows(
+        statements.NEWEST, [head.session_id, True, head.window_from, head.number, upto, limits.turns]
     )
-    rows = newest[::-1]
+    turns = [Row(*row) for row in reversed(newest)]
+    marked: list[Row] = []
     excluded: list[tuple[int, str]] = []
-    if row["session__marked"]:
-        oldest = rows[0]["number"] if rows else row["number"]
-        marked = path.filter(Q(pinned_since__isnull=False) | ~Q(excluded_by=""), number__lt=oldest)
-        excluded = list(marked.exclude(excluded_by="").order_by("number").values_list("number", "excluded_by"))
-        rows = [*marked.filter(excluded_by="").order_by("number").values(*_TURN), *rows]
-    steps = _steps([one["id"] for one in rows if one["step_count"]])
-    summaries = _summaries(session_id) if row["session__compactions"] else ()
+    if head.marked:
+        oldest = turns[0].number if turns else head.number
+        path = Turn.objects.filter(session_id=head.session_id, active=True, number__lt=oldest)
+        rows = path.filter(Q(pinned_since__isnull=False) | ~Q(excluded_by="")).order_by("number")
+        excluded = list(rows.exclude(excluded_by="").values_list("number", "excluded_by"))
+        marked = [Row(*row) for row in rows.filter(excluded_by="").values_list(*Row._fields)]
+    rows = [*marked, *turns]
+    return Window(
+        turns=rows,
+        marked=len(marked),
+        steps=_steps([row.id for row in rows if row.step_count]),
+        excluded=excluded,
+        summaries=statements.rows(statements.SUMMARIES, [head.session_id]) if head.compactions else [],
+        facts=_facts(head),
+    )
+
+
+def _loaded(turn_id: int, head: Head, window: Window) -> Loaded:
     return Loaded(
-        session_id=session_id,
-        owner_id=row["session__owner_id"],
+        session_id=as_uuid(head.session_id),
+        owner_id=head.owner_id,
         turn_id=turn_id,
-        number=row["number"],
-        prompt=row["prompt"],
-        model=row["session__model"],
-        strategy=row["session__strategy"],
-        mode=row["session__mode"],
-        window_messages=row["session__window_messages"],
-        context_version=row["session__context_version"],
-        window_from=start,
-        parent_upto=upto,
-        open_tokens=row["session__open_tokens"],
-        previous=_previous(row),
+        number=head.number,
+        prompt=head.prompt,
+        model=head.model,
+        strategy=head.strategy,
+        mode=head.mode,
+        window_messages=head.window_messages,
+        context_version=head.context_version,
+        window_from=head.window_from,
+        parent_upto=head.parent_upto or 0,
+        open_tokens=head.open_tokens,
+        previous=_previous(head),
+        window=window,
         history=context.History(
-            instructions=row["session__instructions__text"],
-            facts=_told(row, _facts(session_id, start, settled)),
-            summaries=summaries,
-            turns=tuple(_turn(one, settled, steps) for one in rows),
-            last=row["number"] - 1,
-            window_from=start,
-            excluded=tuple(excluded),
+            instructions=head.instructions,
+            facts=_told(head, window.facts),
+            summaries=tuple(
+                context.Summary(first=first, last=last, text=text, tokens=tokens, tier=tier, ref=f"S{pk}")
+                for pk, first, last, text, tokens, tier in window.summaries
+            ),
+            turns=tuple(_turn(Row(*row), head.prefix_version, window.steps) for row in window.turns),
+            last=head.number - 1,
+            window_from=head.window_from,
+            excluded=tuple((number, by) for number, by in window.excluded),
         ),
     )
 
@@ -163,91 +204,72 @@ def _load(turn_id: int, row: dict, limits: LoadLimits) -> Loaded:
 def turns_between(session_id, first: int, last: int) -> list[context.Turn]:
     """The turns first..last of the active path with all their words: what a summary is made from."""
     path = Turn.objects.filter(session_id=session_id, active=True, number__range=(first, last))
-    rows = list(path.order_by("number").values(*_TURN))
-    steps = _steps([one["id"] for one in rows if one["step_count"]])
-    return [_turn(one, None, steps) for one in rows]
+    rows = [Row(*row) for row in path.order_by("number").values_list(*Row._fields)]
+    steps = _steps([row.id for row in rows if row.step_count])
+    return [_turn(row, None, steps) for row in rows]
 
 
-def _previous(row: dict) -> Previous | None:
-    if row["parent__manifest__measured"] is None or row["parent__reply_source"] != Turn.Source.API:
+def _previous(head: Head) -> Previous | None:
+    if head.measured is None or head.parent_reply_source != Turn.Source.API:
         return None
     return Previous(
-        row["parent__manifest__measured"],
-        row["parent__reply_tokens"],
-        row["parent__manifest__context_version"],
-        row["parent__manifest__window_from"],
-        row["parent__manifest__model"],
+        head.measured,
+        head.parent_reply_tokens or 0,
+        head.measured_version,
+        head.measured_from,
+        head.measured_model,
     )
 
 
-def _turn(row: dict, settled: int | None, steps: dict[int, tuple[context.Step, ...]]) -> context.Turn:
-    pinned_since = row["pinned_since"]
+def _turn(row: Row, settled: int | None, steps: dict[int, list[list[Any]]]) -> context.Turn:
     return context.Turn(
-        number=row["number"],
-        prompt=row["prompt"],
-        reply=row["reply"],
-        steps=steps.get(row["id"], ()),
-        prompt_tokens=row["prompt_tokens"],
-        reply_tokens=row["reply_tokens"],
-        pinned=pinned_since is not None,
-        pin_settled=pinned_since is None or settled is None or pinned_since <= settled,
-        excluded_by=row["excluded_by"],
+        number=row.number,
+        prompt=row.prompt,
+        reply=row.reply,
+        steps=tuple(context.Step(**dict(zip(STEP, step, strict=True))) for step in steps.get(row.id, ())),
+        prompt_tokens=row.prompt_tokens,
+        reply_tokens=row.reply_tokens,
+        pinned=row.pinned_since is not None,
+        pin_settled=row.pinned_since is None or settled is None or row.pinned_since <= settled,
+        excluded_by=row.excluded_by,
     )
 
 
-def _steps(turn_ids: list[int]) -> dict[int, tuple[context.Step, ...]]:
-    out: dict[int, tuple[context.Step, ...]] = {}
-    if not turn_ids:
-        return out
-    for step in Step.objects.filter(turn_id__in=turn_ids).order_by("turn_id", "index"):
-        value = context.Step(
-            kind=step.kind,
-            body=step.body,
-            call_id=step.call_id,
-            name=step.name,
-            tokens=step.tokens,
-            is_error=step.is_error,
-        )
-        out[step.turn_id] = (*out.get(step.turn_id, ()), value)
+def _steps(turn_ids: list[int]) -> dict[int, list[list[Any]]]:
+    """The steps of turns by their ids, each as its values for the names of STEP."""
+    out: dict[int, list[list[Any]]] = {}
+    if turn_ids:
+        steps = Step.objects.filter(turn_id__in=turn_ids).order_by("turn_id", "index")
+        for turn_id, *step in steps.values_list("turn_id", *STEP):
+            out.setdefault(turn_id, []).append(step)
     return out
 
 
-def _summaries(session_id) -> tuple[context.Summary, ...]:
-    rows = Summary.objects.filter(session_id=session_id, state=Summary.State.ACTIVE).order_by("first")
-    return tuple(
-        context.Summary(first=first, last=last, text=text, tokens=tokens, tier=tier, ref=f"S{pk}")
-        for pk, first, last, text, tokens, tier in rows.values_list("pk", "first", "last", "text", "tokens", "tier")
-    )
+def _told(head: Head, rows: list) -> tuple[context.Fact, ...]:
+    """The facts of a window; those that supersede another replace it.
 
-
-def _told(row, facts: tuple[context.Fact, ...]) -> tuple[context.Fact, ...]:
-    """What a session that simply leaves older turns out may say of them: what a person pinned or told it.
-
-    The rest was found in those turns, and goes with them.
+    A session that simply leaves older turns out may say of them only what a person pinned or told it: the rest was
+    found in those turns, and goes with them. What supersedes a fact is younger than it, so that it is among the
+    newest too; it is looked for in Python, because a subquery costs more than all the rest of the load.
     """
-    slides = row["session__strategy"] == ChatSession.Strategy.SLIDING_WINDOW
-    if not slides and row["session__mode"] != ChatSession.Mode.NEVER:
-        return facts
-    return tuple(fact for fact in facts if fact.pinned or fact.turn is None)
-
-
-def _facts(session_id, window_from: int, settled: int) -> tuple[context.Fact, ...]:
-    """Current facts that no verbatim turn says: pinned ones first, then those of the cached prefix, then newest.
-
-    What supersedes a fact is younger than it, so that it is among the newest too; it is looked for in Python,
-    because a subquery costs more than all the rest of the load.
-    """
-    rows = list(
-        Fact.objects.filter(Q(turn__isnull=True) | Q(turn__active=True), session_id=session_id, forgotten_at=None)
-        .filter(Q(turn__isnull=True) | Q(pinned=True) | Q(turn__number__lt=window_from))
-        .order_by("-pinned", "-id")
-        .values_list("id", "kind", "value", "quote", "turn__number", "pinned", "since", "supersedes_id")[:MOST_FACTS]
-    )
     replaced = {row[-1] for row in rows}
     facts = [
-        context.Fact(kind=kind, value=value, quote=quote, turn=number, pinned=pinned, settled=since <= settled)
+        context.Fact(
+            kind=kind,
+            value=value,
+            quote=quote,
+            turn=number,
+            pinned=bool(pinned),
+            settled=since <= head.prefix_version,
+        )
         for pk, kind, value, quote, number, pinned, since, _ in rows
         if pk not in replaced
     ]
+    if head.strategy == ChatSession.Strategy.SLIDING_WINDOW or head.mode == ChatSession.Mode.NEVER:
+        facts = [fact for fact in facts if fact.pinned or fact.turn is None]
     # Stable: what stands in the cached prefix keeps its place whatever was learnt since.
     return tuple(sorted(facts, key=lambda fact: (not fact.pinned, not fact.settled)))
+
+
+def _facts(head: Head) -> list[tuple[Any, ...]]:
+    return statements.rows(statements.FACTS, [head.session_id, True, True, head.window_from, MOST_FACTS])

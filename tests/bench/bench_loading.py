@@ -57,12 +57,12 @@ def child(name: str) -> None:
     for _ in range(ROUNDS):
         for length, turn_id in turns.items():
             started = time.perf_counter()
-            loading.load(turn_id, limits)
+            loading.load(turn_id, lambda plan: limits)
             times[length].append((time.perf_counter() - started) * 1e6)
     base = statistics.median(times[LENGTHS[0]])
     for length, turn_id in turns.items():
         with CaptureQueriesContext(connection) as captured:
-            loaded = loading.load(turn_id, limits)
+            loaded = loading.load(turn_id, lambda plan: limits)
         median = statistics.median(times[length])
         print(
             f"load {name} {length:>7,} turns: {len(captured)} queries, {len(loaded.history.turns)} turns read, "

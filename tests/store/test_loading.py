@@ -26,7 +26,7 @@ def ask(session: ChatSession) -> Turn:
 
 def load(session: ChatSession, limits: LoadLimits = WIDE) -> loading.Loaded:
     live = Turn.objects.live().filter(session=session).first() or ask(session)
-    return loading.load(live.pk, limits)
+    return loading.load(live.pk, lambda plan: limits)
 
 
 def loaded_numbers(loaded: loading.Loaded) -> list[int]:
@@ -155,35 +155,34 @@ def test_a_load_is_repeated_when_the_context_moved_under_it(
     session: ChatSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live = ask(session)
-    real, calls = loading._summaries, []
+    real, calls = loading._facts, []
 
-    def moved(session_id: Any) -> Any:
+    def moved(head: Any) -> Any:
         if not calls:
-            ChatSession.objects.filter(pk=session_id).update(context_version=7)
+            ChatSession.objects.filter(pk=session.pk).update(context_version=7)
         calls.append(1)
-        return real(session_id)
+        return real(head)
 
-    ChatSession.objects.filter(pk=session.pk).update(compactions=1)
-    monkeypatch.setattr(loading, "_summaries", moved)
-    assert loading.load(live.pk, WIDE).context_version == 7
+    monkeypatch.setattr(loading, "_facts", moved)
+    assert loading.load(live.pk, lambda plan: WIDE).context_version == 7
     assert len(calls) == 2
 
 
 def test_a_context_that_never_rests_is_given_up(session: ChatSession, monkeypatch: pytest.MonkeyPatch) -> None:
     live = ask(session)
 
-    def moved(session_id: Any, *rest: Any) -> tuple:
-        ChatSession.objects.filter(pk=session_id).update(context_version=reread(session).context_version + 1)
-        return ()
+    def moved(head: Any) -> list:
+        ChatSession.objects.filter(pk=session.pk).update(context_version=reread(session).context_version + 1)
+        return []
 
     monkeypatch.setattr(loading, "_facts", moved)
     with pytest.raises(loading.MovedTooOften):
-        loading.load(live.pk, WIDE)
+        loading.load(live.pk, lambda plan: WIDE)
 
 
 def test_a_turn_that_is_gone_is_said_to_be(session: ChatSession) -> None:
     with pytest.raises(Turn.DoesNotExist):
-        loading.load(424242, WIDE)
+        loading.load(424242, lambda plan: WIDE)
 
 
 @pytest.mark.parametrize("turns", [100, 5_000])
@@ -196,14 +195,14 @@ def test_a_load_costs_the_same_at_any_length(alice: Any, turns: int, django_asse
     live = ask(session)
     # head, window, two for marks, summaries, facts, version.
     with django_assert_num_queries(7):
-        loaded = loading.load(live.pk, WIDE)
+        loaded = loading.load(live.pk, lambda plan: WIDE)
     assert len(loaded.history.turns) == 31
 
 
 def test_a_plain_load_costs_four_queries(session: ChatSession, django_assert_num_queries: Any) -> None:
     live = ask(session)
     with django_assert_num_queries(4):
-        loading.load(live.pk, WIDE)
+        loading.load(live.pk, lambda plan: WIDE)
 
 
 def test_the_turns_of_a_summary_come_with_all_their_words(session: ChatSession) -> None:

@@ -1,0 +1,110 @@
+"""Statements that every turn executes, written out: Django would build the same SQL anew each time, which costs more
+than the database does.
+
+Only what a load reads stands here; whoever changes a column of these tables finds it by the tests of the load, which
+run on both databases. PostgreSQL gets them as prepared statements, so that it plans them once a connection.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from chat.models import ChatSession, Fact, Instructions, Manifest, Summary, Turn
+
+_TURNS = Turn._meta.db_table
+_SESSIONS = ChatSession._meta.db_table
+_MANIFESTS = Manifest._meta.db_table
+_INSTRUCTIONS = Instructions._meta.db_table
+_SUMMARIES = Summary._meta.db_table
+_FACTS = Fact._meta.db_table
+
+HEAD = f"""
+SELECT t.session_id, t.number, t.prompt, t.parent_id,
+       p.tokens_upto, p.reply_tokens, p.reply_source,
+       m.measured, m.context_version, m.window_from, m.model,
+       s.owner_id, s.model, s.strategy, s.mode, s.window_messages, s.context_version, s.prefix_version,
+       s.window_from, s.open_tokens, s.compactions, s.marked, i.text
+FROM {_TURNS} t
+JOIN {_SESSIONS} s ON s.id = t.session_id
+JOIN {_INSTRUCTIONS} i ON i.id = s.instructions_id
+LEFT JOIN {_TURNS} p ON p.id = t.parent_id
+LEFT JOIN {_MANIFESTS} m ON m.turn_id = p.id
+WHERE t.id = %s"""
+"""A live turn with its session and what was measured of the turn before it. Parameter: the turn's id."""
+
+_PATH = "id, number, prompt, reply, prompt_tokens, reply_tokens, pinned_since, excluded_by, step_count, tokens_upto"
+
+NEWEST = f"""
+SELECT {_PATH} FROM {_TURNS}
+WHERE session_id = %s AND active = %s AND number >= %s AND number < %s AND tokens_upto > %s
+ORDER BY number DESC LIMIT %s"""
+"""The newest turns of the active path, newest first: session, True, first number, number of the live turn, tokens
+that the running sum must exceed, most rows."""
+
+FACTS = f"""
+SELECT f.id, f.kind, f.value, f.quote, t.number, f.pinned, f.since, f.supersedes_id
+FROM {_FACTS} f LEFT JOIN {_TURNS} t ON t.id = f.turn_id
+WHERE f.session_id = %s AND f.forgotten_at IS NULL AND (f.turn_id IS NULL OR t.active = %s)
+  AND (f.turn_id IS NULL OR f.pinned = %s OR t.number < %s)
+ORDER BY f.pinned DESC, f.id DESC LIMIT %s"""
+"""Current facts that no verbatim turn says, pinned ones first, then the newest: session, True, True, start of the
+window, most rows."""
+
+SUMMARIES = f"""
+SELECT id, first, last, text, tokens, tier FROM {_SUMMARIES}
+WHERE session_id = %s AND state = 'active' ORDER BY first"""
+"""The active summaries, oldest first: session."""
+
+VERSION = f"SELECT context_version FROM {_SESSIONS} WHERE id = %s"
+"""The version that everything else must have been read at: session."""
+
+# Who claims, its lease in seconds; again who, the courtesy in seconds, most rows. On PostgreSQL the rows are found
+# before the update begins: with IN a plan may ask the subquery again and lock more of them than its LIMIT.
+_TAKEN = "status = 'running', owner = %s, epoch = epoch + 1, attempt = attempt + 1"
+_WAITING = f"SELECT id FROM {_TURNS} WHERE status = 'queued' AND (owner = %s OR owner = '' OR created_at < "
+_CLAIMED = "RETURNING id, session_id, epoch, attempt, reply"
+_CLAIMS = {
+    "postgresql": f"""
+UPDATE {_TURNS} SET {_TAKEN}, lease_until = statement_timestamp() + %s * interval '1 second'
+WHERE status = 'queued' AND id = ANY(ARRAY({_WAITING} statement_timestamp() - %s * interval '1 second')
+    ORDER BY created_at, id LIMIT %s FOR UPDATE SKIP LOCKED))
+{_CLAIMED}""",
+    "sqlite": f"""
+UPDATE {_TURNS} SET {_TAKEN}, lease_until = strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '+' || %s || ' seconds')
+WHERE status = 'queued' AND id IN ({_WAITING} strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '-' || %s || ' seconds'))
+    ORDER BY created_at, id LIMIT %s)
+{_CLAIMED}""",
+}
+
+
+def claim() -> str:
+    """Take the oldest waiting turns, in one statement. Parameters: owner, lease in seconds, owner, seconds for which
+    another process's own turn is left to it, most turns. Rows: id, session, epoch, attempt, reply so far.
+    """
+    return _CLAIMS[connection.vendor]
+
+
+def rows(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Execute one of the statements above and fetch all that it finds. Values are as the driver gives them."""
+    with _cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()
+
+
+def as_uuid(value: Any) -> UUID:
+    """SQLite keeps a UUID as its 32 digits, and gives it back so where no field of Django's stands between."""
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def _cursor():
+    if connection.vendor != "postgresql":
+        return connection.cursor()
+    from psycopg import Cursor  # only where its client library is sure to be there
+
+    connection.ensure_connection()
+    own = connection.connection
+    # Django turns preparing off, because its own statements seldom repeat; these always do.
+    own.prepare_threshold = 2
+    return connection.make_cursor(Cursor(own))
