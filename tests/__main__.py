@@ -129,7 +129,7 @@ def main() -> int:
         print("\n== Faults ==", flush=True)
         with database("SQLite") as environment:
             # One at a time: their figures are of processes that have the machine to themselves.
-            outcomes["Faults"] = run(environment, FAULTS)
+            outcomes["Faults"] = run(environment, FAULTS, "-s")
 
     print()
     for name, outcome in outcomes.items():
