@@ -30,6 +30,7 @@ from chat.providers.standin import StandIn, start_standin
 from chat.store import leases
 from chat.store.closing import Closed
 from chat.store.database import Database
+from chat.store.rates import Rates
 from chat.stream import rendering
 from chat.stream.hub import Hub
 from chat.stream.protocol import Close
@@ -54,6 +55,7 @@ class Service:
     runner: Runner | None = None
     jobs: JobRunner | None = None
     standin: StandIn | None = None
+    rates: Rates = field(default_factory=Rates)
     loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     def wake(self) -> None:
@@ -140,7 +142,9 @@ async def start(
     engine = Engine(provider, database)
     hub = Hub(finished_blocks=rendering.finished_blocks, flush_s=settings.CHAT_FLUSH_MS / 1000)
     owner = f"{socket.gethostname()[:24]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    service = Service(engine=engine, hub=hub, database=database, owner=owner, standin=standin)
+    service = Service(
+        engine=engine, hub=hub, database=database, owner=owner, standin=standin, rates=Rates(settings.REDIS_URL)
+    )
     await engine.load_counters()
     default = settings.CHAT_RUNNER
     if run_turns if run_turns is not None else default:
@@ -181,6 +185,7 @@ async def stop() -> None:
     with contextlib.suppress(Exception):
         await service.engine.save_counters(now=True)
     await service.engine.provider.close()
+    await service.rates.close()
     if service.standin:
         await service.standin.close()
     await asyncio.to_thread(service.database.close)

@@ -40,10 +40,17 @@ async def read(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 async def send(owner_id: int, session_id: UUID, **message: Any) -> Opened | Rejected:
-    """Store a message as a turn. A database that takes nothing is a refusal too: the page keeps the text."""
+    """Store a message as a turn. A database that takes nothing is a refusal too: the page keeps the text.
+
+    Messages a minute are counted here, at the door of people; one that is sent again because its answer was lost is
+    never refused for being one too many.
+    """
     keywords = {"owner_id": owner_id, "session_id": session_id, **message}
     try:
         if service.running():
+            over = await service.current().rates.take(owner_id)
+            if over and not await read(_stored, owner_id, session_id, message["client_id"]):
+                return Rejected("quota", over.retry_after_ms)
             return await service.current().open_turn(**keywords)
         return await sync_to_async(opening.open_turn)(**keywords)
     except DatabaseError as error:
@@ -73,6 +80,10 @@ async def delete(user: Any, session_id: UUID) -> bool:
     if gone and service.running():
         service.current().hub.gone(session_id)
     return gone
+
+
+def _stored(owner_id: int, session_id: UUID, client_id: UUID) -> bool:
+    return Turn.objects.filter(session_id=session_id, session__owner_id=owner_id, client_id=client_id).exists()
 
 
 def _new_session(user: Any) -> UUID:
