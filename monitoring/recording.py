@@ -1,6 +1,6 @@
 """The one door into monitoring: what happened is told here, in plain values.
 
-Call these inside the transaction that makes the thing true. They are synchronous, cost at most three statements,
+Call these inside the transaction that makes the thing true. They are synchronous, cost three statements at most,
 and write one structured log line each once that transaction has committed: `model_call` with the fields
 CALL_FIELDS, `context_event` with EVENT_FIELDS. Numbers, ids and codes only.
 
@@ -16,7 +16,8 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import IntegrityError, transaction
+from django.db import transaction
+from django.db.models import Exists
 from django.utils import timezone
 
 from monitoring import pricing, series
@@ -121,17 +122,16 @@ def record_call(
     )
     row.cost, row.saved = _cost(row)
     # Only a reply tells how full its session is; one that failed before the API counted it tells nothing.
-    gauge = _gauge(session) if session is not None and row.purpose == Purpose.REPLY and row.size else None
-    if gauge is not None:
+    if session is not None and row.purpose == Purpose.REPLY and row.size:
+        gauge, recorded = _gauge(session, call)
         row.miss_cause = row.miss_cause or _miss_cause(gauge, row, _digest(tools_digest))
-    try:
-        with transaction.atomic():
-            row.save(force_insert=True)
-    except IntegrityError:
-        # Any other constraint would be a fault of ours and must be heard.
-        if not ModelCall.objects.filter(call=call).exists():
-            raise
+    else:
+        gauge, recorded = None, ModelCall.objects.filter(call=call).exists()
+    if recorded:
         return False
+    # Two that record one call at once must not break the caller's transaction. Not ignore_conflicts: SQLite would
+    # ignore every other fault as well.
+    ModelCall.objects.bulk_create([row], update_conflicts=True, unique_fields=["call"], update_fields=["call"])
     if gauge is not None:
         _write_gauge(gauge, row, _digest(tools_digest))
     share = series.utilisation(row.size, row.window)
@@ -207,9 +207,13 @@ def _cost(row: ModelCall) -> tuple[Decimal | None, Decimal | None]:
     return cost, pricing.saved_by_caching(row.model, ttl=row.ttl, **sent)
 
 
-def _gauge(session: UUID) -> SessionGauge:
-    """The session's gauge, or a new one that has not seen a call."""
-    return SessionGauge.objects.filter(pk=session).first() or SessionGauge(session=session)
+def _gauge(session: UUID, call: UUID) -> tuple[SessionGauge, bool]:
+    """The session's gauge, or a new one that has not seen a call; and whether this call is recorded already."""
+    known = ModelCall.objects.filter(call=call)
+    gauge = SessionGauge.objects.filter(pk=session).annotate(recorded=Exists(known)).first()
+    if gauge is None:
+        return SessionGauge(session=session), known.exists()
+    return gauge, gauge.recorded
 
 
 def _miss_cause(gauge: SessionGauge, row: ModelCall, tools_digest: str) -> str:

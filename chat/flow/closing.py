@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -119,8 +119,7 @@ def close(end: Ending) -> Closed | None:
                 recording.record_event(**event)
         if end.call:
             recording.record_call(**end.call)
-        _enqueue_compaction(closed, end)
-        return closed
+        return replace(closed, compacts=_enqueue_compaction(closed, end))
 
 
 def _said_less(running: Running, status: str) -> bool:
@@ -171,13 +170,15 @@ def record_refusal(
         )
 
 
-def _enqueue_compaction(closed: Closed, end: Ending) -> None:
+def _enqueue_compaction(closed: Closed, end: Ending) -> bool:
     """Compaction due? Then as a row, in this transaction: it survives whatever happens to this process."""
     if end.policy is None or not compacts(closed.strategy, closed.mode):
-        return
+        return False
     reached = level(closed.open_tokens, closed.open_turns * MESSAGES_A_TURN, room=end.room, policy=end.policy)
-    if reached != "none":
-        leases.enqueue("compact", closed.session_id, priority=PRIORITY[reached])
+    if reached == "none":
+        return False
+    leases.enqueue("compact", closed.session_id, priority=PRIORITY[reached])
+    return True
 
 
 def compacts(strategy: str, mode: str) -> bool:

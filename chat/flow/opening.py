@@ -14,6 +14,8 @@ from chat.store.database import storable
 
 OPS = ("new", "edit", "regenerate", "retry")
 BUSY_RETRY_MS = 1_000
+# Of the last turn, which is only followed, not shown.
+_UNREAD = ("head__prompt", "head__reply", "head__reply_html", "head__usage")
 PESSIMISTIC = Counter()
 
 
@@ -29,7 +31,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Nothing was written. `code`: not_found, busy, client_id_reuse, too_large, empty, bad_op."""
+    """Nothing was written. `code`: not_found, busy, client_id_reuse, too_large, empty, bad_op, unavailable."""
 
     code: str
     retry_after_ms: int | None = None
@@ -45,18 +47,20 @@ def open_turn(
     of: int | None = None,
     base: int | None = None,
     count: Callable[[str], int] = PESSIMISTIC.count,
+    refusal: Callable[[str], float] = lambda model: 0.0,
     runner: str = "",
 ) -> Opened | Rejected:
     """Store a message as a queued turn, or say why not.
 
     `op` "new" appends; "edit", "regenerate" and "retry" open a sibling of the active turn `of`, the last two with
-    its own prompt. Sending the same `client_id` with the same words again is answered with the same turn. `runner`
-    names the runner of this process, which takes the turn at once.
+    its own prompt. Sending the same `client_id` with the same words again is answered with the same turn. `refusal`
+    says for how many seconds a model is not to be called; `runner` names the runner of this process, which takes the
+    turn at once.
     """
     text = storable(text)
     try:
         with transaction.atomic():
-            return _open(owner_id, session_id, client_id, text, op, of, count, runner)
+            return _open(owner_id, session_id, client_id, text, op, of, count, refusal, runner)
     except IntegrityError:
         # SQLite names the wrong constraint: what happened is found out by looking, not by reading the message.
         return _duplicate(owner_id, session_id, client_id, text, op) or Rejected("busy", BUSY_RETRY_MS)
@@ -70,20 +74,25 @@ def _open(
     op: str,
     of: int | None,
     count: Callable[[str], int],
+    refusal: Callable[[str], float],
     runner: str,
 ) -> Opened | Rejected:
     mine = ChatSession.objects.filter(pk=session_id, owner_id=owner_id, deleted_at__isnull=True)
-    session = mine.select_for_update(of=("self",)).select_related("head").first()
+    session = mine.select_for_update(of=("self",)).select_related("head").defer(*_UNREAD).first()
     if session is None:
         return Rejected("not_found")
-    before = _duplicate(owner_id, session_id, client_id, text, op)
-    if before:
-        return before
+    head = session.head
+    live = head is not None and head.is_live  # the live turn is always the head
+    if op != "new" or live:
+        before = _duplicate(owner_id, session_id, client_id, text, op)
+        if before:
+            return before
+    # Else a second row of one client id is refused by its constraint, and the first one found then.
     if op not in OPS:
         return Rejected("bad_op")
     if len(text) > settings.CHAT_MAX_MESSAGE_CHARS:
         return Rejected("too_large")
-    if Turn.objects.live_in(session.pk).exists():
+    if live:
         return Rejected("busy", BUSY_RETRY_MS)
     target = None
     if op != "new":
@@ -94,6 +103,9 @@ def _open(
             text = target.prompt
     if not text.strip():
         return Rejected("empty")
+    if wait := refusal(session.model):
+        again = Rejected("unavailable", max(1, round(wait * 1000)))
+        return _duplicate(owner_id, session_id, client_id, text, op) or again
     values = {"prompt": text, "client_id": client_id, "tokens": count(text), "owner": runner}
     turn = branches.sibling(session, target, **values) if target else branches.new_turn(session, **values)
     return Opened(turn_id=turn.pk, session_id=session.pk, number=turn.number)

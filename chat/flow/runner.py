@@ -15,6 +15,7 @@ from chat.flow.turns import run_turn
 from chat.models import Turn, Worker
 from chat.store import leases
 from chat.store.closing import Closed
+from chat.store.leases import Claim
 from chat.stream.hub import Hub
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,7 @@ class Runner:
         self._closed = closed
         self._wake = asyncio.Event()
         self._claiming = True
+        self._claim: asyncio.Future[list[Claim]] | None = None
         self._running: dict[int, tuple[Running, asyncio.Task[None]]] = {}
         self._loops: list[asyncio.Task[None]] = []
         # A runner that lost the database must not reap others for what may be its own fault.
@@ -81,6 +83,9 @@ class Runner:
     async def drain(self, seconds: float) -> None:
         """Stop claiming; finish what ends within `seconds`, give the rest back."""
         self._claiming = False
+        if self._claim:
+            await asyncio.wait({self._claim})
+            await asyncio.sleep(0)  # what it took is in `_running` now
         tasks = [task for _, task in self._running.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
@@ -91,8 +96,8 @@ class Runner:
             await asyncio.wait(tasks, timeout=2.0)
 
     async def stop(self) -> None:
-        """End all loops."""
-        self._claiming = False
+        """End all loops. What is claimed in this instant is run to its release first."""
+        await self.drain(0)
         tasks = [*self._loops, *(task for _, task in self._running.values())]
         for task in tasks:
             task.cancel()
@@ -118,13 +123,19 @@ class Runner:
                 await asyncio.sleep(period)
 
     async def _claim_all(self) -> None:
-        while self._claiming and len(self._running) < self._slots:
-            claim = await self._engine.database.run(leases.claim_turn, self.owner, self._lease_s)
-            if claim is None:
-                return
+        free = self._slots - len(self._running)
+        if not self._claiming or free <= 0:
+            return
+        # On a task of its own: a claim can't be taken back by being cancelled, so that its outcome is waited for.
+        self._claim = asyncio.ensure_future(
+            self._engine.database.run(leases.claim_turns, self.owner, self._lease_s, free)
+        )
+        for claim in await asyncio.shield(self._claim):
             running = Running(claim, self._lease_s, self._beat_s)
             task = asyncio.create_task(self._run(running), name=f"turn {claim.id}")
             self._running[claim.id] = (running, task)
+            if not self._claiming:
+                running.interrupt(Released)
 
     async def _run(self, running: Running) -> None:
         closed: Closed | None = None
@@ -134,8 +145,9 @@ class Runner:
             # The row is still ours and its lease runs out: the reaper gives it another attempt.
             log.exception("turn_crashed", turn=running.claim.id)
         finally:
+            if len(self._running) >= self._slots:
+                self._wake.set()  # somebody may have waited for this place
             self._running.pop(running.claim.id, None)
-            self._wake.set()
         if closed and self._closed:
             self._closed(closed)
         await self._engine.save_counters()

@@ -1,7 +1,8 @@
 """The end of a turn: reply, usage, manifest, notices, facts and totals in one transaction, or nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -11,7 +12,6 @@ from chat.context import exact
 from chat.context import values as context
 from chat.models import ChatSession, Manifest, Notice, Step, Turn
 from chat.store import coverage, facts
-from chat.store.branches import locked
 from chat.store.leases import Claim
 
 MOST_VALUES = facts.MOST_A_TURN
@@ -54,7 +54,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
-    """What closing a turn made true, for those who are told about it."""
+    """What closing a turn made true, for those who are told about it.
+
+    `row` is the turn as a load reads it; `compacts`: a compaction was enqueued with it.
+    """
 
     session_id: object
     owner_id: int
@@ -66,7 +69,10 @@ class Closed:
     mode: str
     strategy: str
     trimmed: bool
-    notices: tuple[tuple[str, int, int], ...] = field(default=())
+    context_version: int
+    row: tuple[Any, ...]
+    notices: tuple[tuple[str, int, int], ...] = ()
+    compacts: bool = False
 
 
 def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
@@ -75,11 +81,11 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
     Succeeds past the lease as long as nobody else has taken the turn. A trim moves the window only if the context
     is still the one that the request was assembled from.
     """
-    with transaction.atomic():
-        session = locked(claim.session_id)
-        turn = Turn.objects.filter(pk=claim.id).annotate(before=F("parent__tokens_upto")).defer("reply").first()
+    with transaction.atomic(savepoint=False):
+        turn = _locked(claim.id)
         if turn is None:
             return None
+        session = turn.session
         prompt_tokens = turn.prompt_tokens if outcome.prompt_tokens is None else outcome.prompt_tokens
         # Thinking is deleted at close: newer models refuse it after any edit of what is before.
         steps = [step for step in outcome.steps if step.kind != "thinking"]
@@ -156,8 +162,27 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
             mode=session.mode,
             strategy=session.strategy,
             trimmed=trimmed,
+            context_version=version,
+            row=(
+                turn.pk,
+                turn.number,
+                prompt,
+                outcome.reply,
+                prompt_tokens,
+                outcome.reply_tokens,
+                turn.pinned_since,
+                excluded,
+                len(steps),
+                upto,
+            ),
             notices=tuple(notices),
         )
+
+
+def _locked(turn_id: int) -> Turn | None:
+    """The turn with its session, whose row is locked until the transaction ends; `before`: tokens up to its parent."""
+    rows = Turn.objects.filter(pk=turn_id).select_related("session").annotate(before=F("parent__tokens_upto"))
+    return rows.defer("reply", "reply_html").select_for_update(of=("session",)).first()
 
 
 def _steps(turn: Turn, steps: Sequence[context.Step]) -> list[Step]:

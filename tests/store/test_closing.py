@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from chat.context.values import Line, Manifest, Part, Run, Step
 from chat.models import ChatSession, Fact, Notice, Turn
@@ -189,7 +190,7 @@ def test_a_failure_in_the_middle_writes_nothing(session: ChatSession, monkeypatc
         raise RuntimeError
 
     monkeypatch.setattr(closing.facts, "keep", broken)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError), transaction.atomic():
         closing.close_turn(mine, outcome(sent=sent(session)))
     assert Turn.objects.values().get(pk=mine.id) == before
     assert not ManifestRow.objects.exists()
