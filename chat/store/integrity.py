@@ -1,8 +1,9 @@
 """The invariants of a stored conversation, checked against the rows. Numbers and ids come out, never a word.
 
-The nine are those of docs/architecture.md. What the schema already forbids is checked all the same: a guard that was
-lost with a remade table, or a row that was written around it, shows here. Set-based where a query can say it; what
-must be computed is streamed and done in batches, so that no session and no database is too large.
+The first nine are those of docs/architecture.md, the tenth is that of the allowances. What the schema already forbids
+is checked all the same: a guard that was lost with a remade table, or a row that was written around it, shows here.
+Set-based where a query can say it; what must be computed is streamed and done in batches, so that no session and no
+database is too large.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -20,7 +21,7 @@ from chat.context.caching import MOST_BREAKPOINTS
 from chat.context.manifest import ManifestGap, check
 from chat.context.values import Run
 from chat.models import ChatSession, Fact, Job, Manifest, Notice, Summary, Turn, guards
-from chat.store import coverage, totals
+from chat.store import coverage, quotas, totals
 
 BATCH = 500
 MOST_NAMED = 5_000
@@ -284,6 +285,15 @@ def running_totals(ids: Ids) -> Found:
         yield 9, session, f"tokens_upto of {count} turns"
 
 
+# --- 10: allowances -----------------------------------------------------------------------------------------
+
+
+def allowances(ids: Ids) -> Found:
+    """What is set aside for a person is what their live turns reserved. Of the whole database: it has no session."""
+    for user, day, is_, due in quotas.wrong():
+        yield 10, "", f"user {user} on {day} has {is_} set aside (turns, tokens, cost), not {due}"
+
+
 CHECKS: tuple[Callable[[Ids], Found], ...] = (
     manifests,
     summaries,
@@ -294,4 +304,5 @@ CHECKS: tuple[Callable[[Ids], Found], ...] = (
     owners,
     notices,
     running_totals,
+    allowances,
 )

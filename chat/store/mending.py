@@ -1,5 +1,5 @@
-"""What `check_invariants --repair` puts right: running totals, stale leases, missing notices. Nothing is done in
-silence: every change is returned as a line, ids and numbers only."""
+"""What `check_invariants --repair` puts right: running totals, stale leases, missing notices, and what is
+set aside for people. Nothing is done in silence: every change is returned as a line, ids and numbers only."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from chat.models import ChatSession
-from chat.store import coverage, leases, totals
+from chat.store import coverage, leases, quotas, totals
 from chat.store.branches import locked
 
 
@@ -16,6 +16,10 @@ def repair(session_ids: Collection[UUID] | None = None) -> list[str]:
     lines = [f"reaped turn {turn} of session {session}: {state}" for turn, session, state in leases.reap_turns()]
     if jobs := leases.reap_jobs():
         lines.append(f"reaped {jobs} jobs")
+    for user, day, _, _ in quotas.wrong():
+        with transaction.atomic():
+            if quotas.mend(user, day):
+                lines.append(f"user {user}: what is set aside on {day} counted again")
     sums = [session for session, _ in totals.wrong_sums(session_ids)]
     for session_id in sums:
         with transaction.atomic():

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from chat.models import ChatSession, Fact, Job, Manifest, Notice, Step, Summary, Turn, guards
+from chat.models import Allowance, ChatSession, Fact, Job, Manifest, Notice, Step, Summary, Turn, guards
 from chat.store import branches, integrity, leases
 from tests.store.building import compress, conversation, extend, fork, reread, turn
 
@@ -95,6 +95,10 @@ def rewrite(session: ChatSession, **values: Any) -> None:
 
 def test_a_healthy_store_shows_nothing(session: ChatSession) -> None:
     assert integrity.violations() == []
+
+
+def _allowance(session: ChatSession) -> None:
+    Allowance.objects.create(user=session.owner, day=timezone.now().date(), live=1, reserved=500)
 
 
 Damage = Callable[[ChatSession], Any]
@@ -181,6 +185,7 @@ DAMAGES: list[tuple[str, int, Damage]] = [
         ChatSession.objects.filter(pk=s.pk).update(window_from=20),
         Notice.objects.create(session=s, kind="compressed", first=17, last=19, until=turn(s, 19)))),
     ("a window behind the head", 8, lambda s: ChatSession.objects.filter(pk=s.pk).update(window_from=33)),
+    ("an allowance that holds more than its turns", 10, _allowance),
     ("open tokens that are off", 9, lambda s: ChatSession.objects.filter(pk=s.pk).update(open_tokens=1)),
     ("turns counted wrongly", 9, lambda s: ChatSession.objects.filter(pk=s.pk).update(turns_total=1)),
     ("input counted wrongly", 9, lambda s: ChatSession.objects.filter(pk=s.pk).update(input_tokens=1)),
@@ -280,13 +285,14 @@ def test_repair_counts_again_reaps_and_tells_a_line_for_each(session: ChatSessio
     Notice.objects.filter(session=session).delete()
     _run(session, lease_until=timezone.now() - timedelta(minutes=1), attempt=1)
     _job(session)
+    _allowance(session)
     assert run()[1] == 1
     lines, code = run("--repair")
     assert (lines[-1], code) == ("0 rows", 0)
     told = "\n".join(lines)
     for name in ("turns_total was 1, is", "open_tokens", "input_tokens", "marked was 2, is 0",
                  "compactions was 40, is 1", "tokens_upto of 1 turns", "notice (compressed) written for turns 1-8",
-                 "notice (trimmed) written for turns 17-19", "reaped turn", "reaped 1 jobs"):  # fmt: skip
+                 "notice (trimmed) written for turns 17-19", "reaped turn", "reaped 1 jobs", "what is set aside on"):  # fmt: skip
         assert name in told
     assert run("--repair") == (["0 rows"], 0)
 
