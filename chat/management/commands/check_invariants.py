@@ -18,7 +18,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--repair",
             action="store_true",
-            help="First repair running totals, stale leases, missing notices and allowances, with a line for each change.",
+            help="First repair totals, stale leases, missing notices and allowances, with a line for each change.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
