@@ -1,6 +1,9 @@
 """One reply as it is written: appended once, flushed in pieces, never copied."""
 
 import asyncio
+import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 from chat.stream.protocol import Done, Status
 
@@ -53,3 +56,37 @@ class Live:
     def whole(self) -> str:
         """All text so far, flushed or not: what a checkpoint stores."""
         return self.text + "".join(self._parts)
+
+
+def ended(
+    *, turn: int, number: int, epoch: int, text: str, status: str, stop_reason: str, usage: Mapping[str, Any] | None
+) -> Live:
+    """A reply that is over, from its row: for a page that was away when it ended."""
+    live = Live(turn, number, epoch)
+    live.text = text
+    live.done = end_of(live, status=status, stop_reason=stop_reason, usage=usage)
+    return live
+
+
+def end_of(
+    live: Live,
+    *,
+    status: str,
+    stop_reason: str = "",
+    usage: Mapping[str, Any] | None = None,
+    gauge: Mapping[str, Any] | None = None,
+    text: str | None = None,
+) -> Done:
+    """The last frame of a reply. `text` is what was stored, where it is not what was streamed."""
+    stored = live.text if text is None else text
+    return Done(
+        turn=live.turn,
+        epoch=live.epoch,
+        number=live.number,
+        status=status,
+        stop_reason=stop_reason,
+        end=len(stored),
+        sha256=hashlib.sha256(stored.encode("utf-8", "surrogatepass")).hexdigest(),
+        usage=usage,
+        gauge=gauge,
+    )

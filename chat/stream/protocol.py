@@ -1,22 +1,21 @@
-"""The frames between a page and the server, as typed values (JSON, version 1).
+"""The words of the websocket protocol, version 1: limits, close codes, and the frames that the server sends.
 
-What a page sends is checked here and nowhere else: `parse` returns a frame whose every field is of its type and
-within its limit, or raises `BadFrame` with a code that says what was wrong. What the server sends is made by
-`to_json`. `end` counts the characters of a reply as the server counts them: a page stores and echoes it, but never
-computes it (JavaScript counts UTF-16 units).
+docs/protocol.md tells it to somebody who writes another client; a test compares the two. `end` counts the characters
+of a reply as the server counts them: a page stores and echoes it, but never computes it (JavaScript counts UTF-16
+units). What a page sends is in `inbound`.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar, Literal, NoReturn, Self, cast
+from typing import Any, ClassVar
 from uuid import UUID
 
 VERSION = 1
 
 FRAME_BYTES = 64 * 1024
-"""Bytes of one inbound frame; a longer one closes the socket."""
+"""Bytes of one inbound frame; a longer one is refused unread."""
 
 TEXT_BYTES = 48 * 1024
 """Bytes (UTF-8) of a message that goes through the socket; a longer one goes by POST to the same function."""
@@ -25,11 +24,23 @@ FRAMES_PER_SECOND = 20
 FRAMES_BURST = 40
 ERRORS_ALLOWED = 5
 
+COMMANDS_WAITING = 40
+"""Commands of one socket that wait for the database; one more closes it."""
+
+WINDOW_BYTES = 64 * 1024
+"""Bytes of a reply that may be on their way without an acknowledgement; above that a socket gets no more of it."""
+
+ACK_WITHIN_S = 30
+"""Seconds in which something that was sent must be acknowledged."""
+
 HEARTBEAT_S = 15
 """Seconds between two pings of a page."""
 
-SILENCE_S = 45
-"""Seconds without a frame after which either side takes the other for dead."""
+DEAD_S = 45
+"""Seconds without a frame after which a page takes the server for dead."""
+
+SILENT_S = 60
+"""Seconds without a frame after which the server takes a page for dead: three pings were missed, and some grace."""
 
 
 class Close(IntEnum):
@@ -41,211 +52,6 @@ class Close(IntEnum):
     SLOW = 4408
     VERSION = 4409
     FLOOD = 4429
-
-
-class BadFrame(Exception):
-    """A frame that can't be taken. `code` is for the page, the message for a person."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-Op = Literal["new", "edit", "regenerate", "retry", "continue"]
-OPS: tuple[Op, ...] = ("new", "edit", "regenerate", "retry", "continue")
-
-
-# --- from the page --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hello:
-    """The page is here, or here again: which turn it shows, of which epoch, and up to where."""
-
-    type: ClassVar[str] = "hello"
-    session: UUID
-    turn: int | None = None
-    epoch: int | None = None
-    end: int | None = None
-    build: str = ""
-
-    @classmethod
-    def read(cls, fields: "Fields") -> Self:
-        return cls(
-            session=fields.uuid("session"),
-            turn=fields.count_or_none("turn"),
-            epoch=fields.count_or_none("epoch"),
-            end=fields.count_or_none("end"),
-            build=fields.text("build", limit=64, default=""),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Send:
-    """A message. `client_id` makes a repeated send harmless; `of` is the turn that is edited, retried, continued.
-
-    `base` is the number of the newest turn that the user was looking at.
-    """
-
-    type: ClassVar[str] = "send"
-    client_id: UUID
-    op: Op = "new"
-    of: int | None = None
-    text: str = ""
-    base: int | None = None
-
-    @classmethod
-    def read(cls, fields: "Fields") -> Self:
-        op = fields.text("op", limit=16, default="new")
-        if op not in OPS:
-            fields.fail("op", "is none of " + ", ".join(OPS))
-        text = fields.text("text", limit=FRAME_BYTES, default="")
-        if len(text.encode("utf-8", "surrogatepass")) > TEXT_BYTES:
-            raise BadFrame("too_large", f"text: over {TEXT_BYTES} bytes; send it by POST")
-        return cls(
-            client_id=fields.uuid("client_id"),
-            op=cast(Op, op),
-            of=fields.count_or_none("of"),
-            text=clean_text(text),
-            base=fields.count_or_none("base"),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ack:
-    """The page has shown this much."""
-
-    type: ClassVar[str] = "ack"
-    turn: int
-    end: int
-
-    @classmethod
-    def read(cls, fields: "Fields") -> Self:
-        return cls(turn=fields.count("turn"), end=fields.count("end"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
-    """The user wants this reply to end here."""
-
-    type: ClassVar[str] = "stop"
-    turn: int
-
-    @classmethod
-    def read(cls, fields: "Fields") -> Self:
-        return cls(turn=fields.count("turn"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ping:
-    """Are you there? `t` comes back unchanged."""
-
-    type: ClassVar[str] = "ping"
-    t: float
-
-    @classmethod
-    def read(cls, fields: "Fields") -> Self:
-        return cls(t=fields.number("t"))
-
-
-Inbound = Hello | Send | Ack | Stop | Ping
-INBOUND: dict[str, Callable[["Fields"], Inbound]] = {
-    Hello.type: Hello.read,
-    Send.type: Send.read,
-    Ack.type: Ack.read,
-    Stop.type: Stop.read,
-    Ping.type: Ping.read,
-}
-
-
-def parse(data: str | bytes) -> Inbound:
-    """One frame from the page. Raises `BadFrame`: too_large, not_json, version, unknown_type, bad_field."""
-    size = len(data) if isinstance(data, bytes) else len(data.encode("utf-8", "surrogatepass"))
-    if size > FRAME_BYTES:
-        raise BadFrame("too_large", f"over {FRAME_BYTES} bytes")
-    try:
-        body = json.loads(data, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadFrame("not_json", "not JSON") from error
-    if not isinstance(body, dict):
-        raise BadFrame("not_json", "not an object")
-    if body.pop("v", None) != VERSION:
-        raise BadFrame("version", f"v: only {VERSION} is spoken here")
-    kind = body.pop("type", None)
-    read = INBOUND.get(kind) if isinstance(kind, str) else None
-    if read is None:
-        raise BadFrame("unknown_type", "type: " + ", ".join(INBOUND))
-    fields = Fields(body)
-    frame = read(fields)
-    fields.finish()
-    return frame
-
-
-def clean_text(text: str) -> str:
-    """Text that every database and the API can take: NUL and lone surrogates become U+FFFD, line ends become \\n."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-class Fields:
-    """The fields of one inbound frame; each read takes one, and none may be left over."""
-
-    def __init__(self, body: Mapping[str, Any]) -> None:
-        self._body = dict(body)
-
-    def fail(self, name: str, problem: str) -> NoReturn:
-        raise BadFrame("bad_field", f"{name}: {problem}")
-
-    def finish(self) -> None:
-        """Refuse what nobody asked for: a misspelt field must not pass for an absent one."""
-        for name in self._body:
-            self.fail(str(name)[:40], "unknown field")
-
-    def text(self, name: str, *, limit: int, default: str | None = None) -> str:
-        """A string of at most `limit` characters."""
-        value = self._body.pop(name, None)
-        if value is None and default is not None:
-            return default
-        if not isinstance(value, str):
-            self.fail(name, "must be a string")
-        if len(value) > limit:
-            self.fail(name, f"over {limit} characters")
-        return value
-
-    def uuid(self, name: str) -> UUID:
-        """A UUID in its usual form of 36 characters."""
-        value = self.text(name, limit=36)
-        try:
-            found = UUID(value)
-        except ValueError:
-            self.fail(name, "must be a UUID")
-        if str(found) != value.lower():
-            self.fail(name, "must be a UUID with hyphens")
-        return found
-
-    def count(self, name: str) -> int:
-        """A whole number from 0 to 2**53, the largest that JavaScript holds exactly."""
-        value = self._body.pop(name, None)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 2**53:
-            self.fail(name, "must be a whole number, 0 or more")
-        return value
-
-    def count_or_none(self, name: str) -> int | None:
-        return self.count(name) if self._body.get(name) is not None else self._body.pop(name, None)
-
-    def number(self, name: str) -> float:
-        """A number within the same bounds, whole or not."""
-        value = self._body.pop(name, None)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not -(2**53) <= value <= 2**53:
-            self.fail(name, "must be a number")
-        return value
-
-
-# --- to the page ----------------------------------------------------------------------------------------------
 
 
 class Outbound:
@@ -266,10 +72,12 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome(Outbound):
-    """The answer to hello. `head` is the number of the newest turn; `live` the one that runs, {turn, epoch, end}."""
+    """The answer to hello. `head` is the number of the newest turn and `turn` its id (0 without one); `live` the one
+    that runs, {turn, epoch, end}, where `end` is what is stored of it."""
 
     type: ClassVar[str] = "welcome"
     head: int
+    turn: int = 0
     live: Mapping[str, Any] | None = None
     heartbeat_s: int = HEARTBEAT_S
     limits: Mapping[str, int]
@@ -288,7 +96,7 @@ class Accepted(Outbound):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected(Outbound):
-    """Nothing was stored; the page keeps the text. `code` says why, `retry_after_ms` when to try again."""
+    """The message was not taken; the page keeps the text. `code` says why, `retry_after_ms` when to try again."""
 
     type: ClassVar[str] = "rejected"
     client_id: UUID
@@ -298,7 +106,8 @@ class Rejected(Outbound):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot(Outbound):
-    """All text of a running reply so far, and its finished blocks as (end of the source, sanitised HTML)."""
+    """A reply from its beginning, as far as one frame takes it, and the finished blocks in that as (end of the
+    source, sanitised HTML). What is missing follows as deltas and blocks."""
 
     type: ClassVar[str] = "snapshot"
     turn: int

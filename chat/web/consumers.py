@@ -3,47 +3,51 @@
 Frames of a reply come from the hub to `_pump` and go straight out: not through `dispatch`, not through a channel
 layer, not through the database. Channels' own `dispatch` awaits a call on the one shared thread before every frame;
 ours does not, because nothing here holds a connection: units of work run in the service's pool.
+
+What comes in is read at once and never waits for the database: pings and acknowledgements are answered on the spot,
+commands stand in a short queue of their own. So a flood meets its limit, and not the server's memory.
 """
 
 import asyncio
-import contextlib
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
 import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import Error as DatabaseFailure
 
 from chat import service
 from chat.flow.opening import Opened
-from chat.models import ChatSession, Turn
+from chat.models import Turn
 from chat.stream import protocol
 from chat.stream.hub import Watcher
+from chat.stream.inbound import Ack, BadFrame, Hello, Inbound, Ping, Send, Stop, parse
 from chat.stream.protocol import (
     Accepted,
-    Ack,
-    BadFrame,
+    Block,
     Bye,
     Close,
+    Delta,
     Done,
     Error,
     Gone,
-    Hello,
     Outbound,
-    Ping,
     Pong,
     Rejected,
-    Send,
+    Snapshot,
     Status,
-    Stop,
     Welcome,
 )
-from chat.web import sending
+from chat.stream.window import Window
+from chat.web import attaching, sending
+from chat.web.doors import Login, doors, still_good
 
 log = structlog.get_logger(__name__)
 
-LIMITS = {"frame": protocol.FRAME_BYTES, "text": protocol.TEXT_BYTES}
+LIMITS = {"frame": protocol.FRAME_BYTES, "text": protocol.TEXT_BYTES, "window": protocol.WINDOW_BYTES}
 
 
 class Allowance:
@@ -68,9 +72,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._allowance = Allowance()
+        self._window = Window()
         self._errors = 0
+        self._heard = time.monotonic()
+        self._commands: deque[Inbound] = deque()
+        self._working: asyncio.Task[None] | None = None
         self._watcher: Watcher | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._pumping: asyncio.Task[None] | None = None
+        self._marking: asyncio.Task[None] | None = None
         self._closing = False
 
     async def dispatch(self, message: dict[str, Any]) -> None:
@@ -88,54 +97,131 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.session_id: UUID = self.scope["url_route"]["kwargs"]["session_id"]
         await self.accept()
         if not self.user.is_authenticated:
-            await self._leave(Close.SIGNED_OUT)
+            await self.leave(Close.SIGNED_OUT)
         elif not service.running():
-            await self._leave(Close.RESTART)
-        elif await sending.read(_place, self.user.pk, self.session_id) is None:
-            await self._leave(Close.GONE)
+            await self._come_back()
+        else:
+            key = self.scope["session"].session_key or "" if "session" in self.scope else ""
+            self.login = Login(key, self.user.pk, self.user.password)
+            doors.add(self)
+            try:
+                if not await sending.read(attaching.is_mine, self.user.pk, self.session_id):
+                    await self.leave(Close.GONE)
+            except DatabaseFailure:
+                await self._come_back()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """One frame from the page."""
+        """One frame from the page. Never waits."""
         if self._closing:
             return
+        self._heard = time.monotonic()
         if not self._allowance.take():
-            await self._leave(Close.FLOOD)
+            await self.leave(Close.FLOOD)
             return
         try:
-            frame = protocol.parse(text_data if text_data is not None else bytes_data or b"")
+            frame = parse(text_data if text_data is not None else bytes_data or b"")
         except BadFrame as bad:
             await self._refuse(bad)
             return
-        await self._handlers[type(frame)](self, frame)
+        if isinstance(frame, Ping):
+            await self._say(Pong(t=frame.t))
+        elif isinstance(frame, Ack):
+            self._acknowledged(frame)
+        elif len(self._commands) >= protocol.COMMANDS_WAITING:
+            await self.leave(Close.FLOOD)
+        else:
+            self._commands.append(frame)
+            if self._working is None or self._working.done():
+                self._working = asyncio.create_task(self._work())
 
     async def disconnect(self, code: int) -> None:
-        """The socket is gone; the reply goes on."""
+        """The socket is gone; the reply goes on, and so does a command that was taken."""
         self._closing = True
+        doors.remove(self)
         await self._unwatch()
 
-    # --- frames ---
+    # --- as the sweep sees it ---
+
+    def overdue(self, now: float) -> bool:
+        """Whether nothing was heard, or nothing acknowledged, for too long."""
+        return now - self._heard > protocol.SILENT_S or self._window.overdue(now)
+
+    async def leave(self, code: Close) -> None:
+        """Close this socket: from here on nothing is sent and nothing is taken."""
+        if self._closing:
+            return
+        self._closing = True
+        self._commands.clear()
+        doors.remove(self)
+        if self._watcher:
+            self._watcher.close()
+        log.debug("socket_closed", code=int(code), session=str(self.session_id))
+        await self.close(code=int(code))
+
+    # --- commands, one after the other ---
+
+    async def _work(self) -> None:
+        while self._commands and not self._closing:
+            frame = self._commands.popleft()
+            try:
+                if await sending.read(still_good, [self.login]):
+                    await self._handlers[type(frame)](self, frame)
+                else:
+                    await self.leave(Close.SIGNED_OUT)
+            except Exception as error:
+                # A database that is away for a while is no news; anything else is.
+                if not isinstance(error, DatabaseFailure):
+                    log.exception("command_failed", frame=frame.type)
+                await self._unable(frame)
+
+    async def _unable(self, frame: Inbound) -> None:
+        """Nothing could be done, or nobody knows whether it was: sent again with its client id it is safe."""
+        if isinstance(frame, Send):
+            await self._say(Rejected(client_id=frame.client_id, code="storage"))
+        elif isinstance(frame, Stop):
+            await self._say(Error(code="unavailable", detail="turn: not stopped; ask again"))
+        else:
+            await self._come_back()
 
     async def _hello(self, frame: Hello) -> None:
         """Subscribe first, read the row second: nothing falls between the two."""
         if frame.session != self.session_id:
-            await self._leave(Close.GONE)
+            await self.leave(Close.GONE)
             return
         await self._unwatch()
-        watcher = service.current().hub.watch(self.session_id)
-        if frame.turn is not None and frame.epoch is not None and frame.end is not None:
-            watcher.resume(frame.turn, frame.epoch, frame.end)
-        place = await sending.read(_place, self.user.pk, self.session_id)
-        if place is None:
+        hub = service.current().hub
+        watcher = hub.watch(self.session_id)
+        try:
+            place = await sending.read(attaching.place, self.user.pk, self.session_id, frame.turn)
+        except BaseException:
             watcher.close()
-            await self._leave(Close.GONE)
+            raise
+        if self._closing or place is None:
+            watcher.close()
+            await self.leave(Close.GONE)
             return
-        head, live = place
-        await self._say(Welcome(head=head, live=live, limits=LIMITS))
-        if live and service.current().hub.live(self.session_id) is None:
-            await self._say(Status(turn=live["turn"], phase="queued"))
+        if frame.turn is not None:
+            if not place.known:
+                await self._refuse(BadFrame("not_found", "turn: there is none"))
+            elif place.rest and not watcher.holds(frame.turn):
+                watcher.recall(place.rest)
+            # What a failed reply keeps may be another attempt's text: it is told from its beginning.
+            same = place.rest is None or place.rest.done is None or place.rest.done.status != Turn.Status.FAILED
+            if same and frame.epoch is not None and frame.end is not None:
+                watcher.resume(frame.turn, frame.epoch, frame.end, blocks=frame.blocks, block_end=frame.block_end)
+        await self._say(Welcome(head=place.head, turn=place.turn, live=place.live, limits=LIMITS))
+        if place.live and not watcher.holds(place.live["turn"]):
+            hub.expect(self.session_id, place.live["turn"])
+            phase = "queued" if place.status == Turn.Status.QUEUED else "waiting"
+            await self._say(Status(turn=place.live["turn"], phase=phase))
+        if self._closing:
+            watcher.close()
+            return
+        if self._window.full:
+            watcher.pause()
         self._watcher = watcher
-        self._task = asyncio.create_task(self._pump(watcher))
-        await sending.write(_seen, self.user.pk, self.session_id, head - 1 if live else head)
+        self._pumping = asyncio.create_task(self._pump(watcher))
+        await self._seen(place.head - 1 if place.live else place.head)
 
     async def _send(self, frame: Send) -> None:
         answer = await sending.send(
@@ -160,71 +246,68 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if await sending.stop(self.user.pk, self.session_id, frame.turn) == "not_found":
             await self._refuse(BadFrame("not_found", "turn: there is none"))
 
-    async def _ping(self, frame: Ping) -> None:
-        await self._say(Pong(t=frame.t))
-
-    async def _ack(self, frame: Ack) -> None:
-        """Taken and not yet needed: a socket that does not read is closed by the flow control of another issue."""
-
     _handlers: ClassVar[dict[type, Callable[["ChatConsumer", Any], Awaitable[None]]]] = {
         Hello: _hello,
         Send: _send,
         Stop: _stop,
-        Ping: _ping,
-        Ack: _ack,
     }
 
     # --- out ---
 
     async def _pump(self, watcher: Watcher) -> None:
-        """Everything that the hub has for this session, at the speed of this socket."""
-        with contextlib.suppress(asyncio.CancelledError):
-            async for frame in watcher:
-                await self._say(frame)
-                if isinstance(frame, Gone):
-                    await self._leave(Close.GONE)
-                elif isinstance(frame, Bye):
-                    await self._leave(Close(frame.code))
-                elif isinstance(frame, Done):
-                    await sending.write(_seen, self.user.pk, self.session_id, frame.number)
+        """Everything that the hub has for this session, at the speed of this page."""
+        async for frame in watcher:
+            size = await self._say(frame)
+            if isinstance(frame, Snapshot | Delta | Block | Done):
+                self._window.sent(frame.turn, frame.end, size, time.monotonic())
+                if self._window.full:
+                    watcher.pause()
+            if isinstance(frame, Gone):
+                await self.leave(Close.GONE)
+            elif isinstance(frame, Bye):
+                await self.leave(Close(frame.code))
+            elif isinstance(frame, Done):
+                # Beside the frames: the database may take its time.
+                self._marking = asyncio.create_task(self._seen(frame.number))
 
-    async def _say(self, frame: Outbound) -> None:
-        if not self._closing:
-            await self.send(text_data=frame.to_json())
+    def _acknowledged(self, frame: Ack) -> None:
+        self._window.acknowledged(frame.turn, frame.end, time.monotonic())
+        if self._watcher and not self._window.full:
+            self._watcher.proceed()
+
+    async def _seen(self, number: int) -> None:
+        try:
+            await sending.write(attaching.seen, self.user.pk, self.session_id, number)
+        except DatabaseFailure as error:
+            # A dot in the list of conversations; the frames go on.
+            log.warning("seen_not_stored", error=type(error).__name__)
+
+    async def _say(self, frame: Outbound) -> int:
+        """Send a frame; its size in bytes."""
+        if self._closing:
+            return 0
+        text = frame.to_json()
+        await self.send(text_data=text)
+        return len(text) if text.isascii() else len(text.encode())
 
     async def _refuse(self, bad: BadFrame) -> None:
         self._errors += 1
         await self._say(Error(code=bad.code, detail=str(bad)))
         if bad.code == "version":
-            await self._leave(Close.VERSION)
+            await self.leave(Close.VERSION)
         elif self._errors >= protocol.ERRORS_ALLOWED:
-            await self._leave(Close.FLOOD)
+            await self.leave(Close.FLOOD)
 
-    async def _leave(self, code: Close) -> None:
-        if not self._closing:
-            self._closing = True
-            await self.close(code=int(code))
+    async def _come_back(self) -> None:
+        """The service or its database is away: the page tries again in a moment."""
+        await self._say(Bye(code=Close.RESTART, reconnect_after_ms=service.COME_BACK_MS))
+        await self.leave(Close.RESTART)
 
     async def _unwatch(self) -> None:
         if self._watcher:
             self._watcher.close()
             self._watcher = None
-        if self._task and self._task is not asyncio.current_task():
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        self._task = None
-
-
-def _place(owner_id: int, session_id: UUID) -> tuple[int, dict[str, Any] | None] | None:
-    """The head's number and the live turn of a session, which is the head; None when it is not this owner's."""
-    mine = ChatSession.objects.filter(pk=session_id, owner_id=owner_id, deleted_at__isnull=True)
-    row = mine.values_list("turns_active", "head_id", "head__epoch", "head__status").first()
-    if row is None:
-        return None
-    number, turn, epoch, status = row
-    return number, {"turn": turn, "epoch": epoch} if status in Turn.LIVE else None
-
-
-def _seen(owner_id: int, session_id: UUID, number: int) -> None:
-    """The owner has this reply on the screen."""
-    ChatSession.objects.filter(pk=session_id, owner_id=owner_id, seen__lt=number).update(seen=number)
+        pumping, self._pumping = self._pumping, None
+        if pumping and pumping is not asyncio.current_task():
+            pumping.cancel()
+            await asyncio.gather(pumping, return_exceptions=True)

@@ -7,7 +7,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from chat.models import ChatSession
-from chat.stream.protocol import OPS, clean_text
+from chat.stream.inbound import OPS, clean_text
 
 LEAST_WINDOW, MOST_WINDOW = 2, 1_000
 """Messages of a window: one turn at least."""

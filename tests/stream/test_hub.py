@@ -178,7 +178,8 @@ async def test_what_a_page_can_t_have_is_answered_with_a_snapshot(hub: Hub, turn
     hub.append(SESSION, live, "Hello, Lena")
     back = hub.watch(SESSION)
     back.resume(turn, epoch, end)
-    assert kinds(ready(back)) == [Snapshot]
+    restarted = [Reset] if (turn, epoch) == (7, 2) else []
+    assert kinds(ready(back)) == [*restarted, Snapshot]
 
 
 async def test_another_attempt_resets_what_the_page_has(hub: Hub) -> None:

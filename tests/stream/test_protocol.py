@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.stream import protocol
-from chat.stream.protocol import Ack, BadFrame, Delta, Done, Hello, Ping, Send, Stop, clean_text, parse
+from chat.stream import inbound, protocol
+from chat.stream.inbound import Ack, BadFrame, Hello, Ping, Send, Stop, clean_text, parse
+from chat.stream.protocol import Delta, Done
 
 SESSION, CLIENT = uuid4(), uuid4()
 
@@ -146,7 +147,7 @@ class TestWhatTheServerSends:
     def test_every_frame_names_its_type_once(self):
         names = [kind.type for kind in protocol.OUTBOUND]
         assert len(set(names)) == len(names)
-        assert set(names).isdisjoint(protocol.INBOUND)
+        assert set(names).isdisjoint(inbound.INBOUND)
 
     def test_every_frame_is_frozen(self):
         for kind in (*protocol.OUTBOUND, Hello, Send, Ack, Stop, Ping):
