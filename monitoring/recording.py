@@ -8,6 +8,7 @@ What is not a code (a blank in it, too long) is recorded as "other": a reply is 
 statistics, and no sentence gets in.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -178,6 +179,19 @@ def record_event(
     if change and row.outcome == "ok" and session is not None:
         SessionGauge.objects.filter(pk=session).update(changed=change, changed_at=row.at)
     _log_on_commit("context_event", {name: getattr(row, name) for name in EVENT_FIELDS})
+
+
+def price(model: str, *, input: int = 0, cache_read: int = 0, cache_write: int = 0, output: int = 0, ttl: str) -> int:
+    """What a call of so many tokens costs, in millionths of a US dollar, rounded up; 0 when nobody knows its price."""
+    cost = pricing.cost(
+        model,
+        input=input,
+        cache_read=cache_read,
+        cache_write=cache_write,
+        output=output,
+        ttl="1h" if ttl == "1h" else "5m",
+    )
+    return 0 if cost is None else math.ceil(cost * pricing.MILLION)
 
 
 def register_source(name: str, source: Source) -> None:

@@ -9,8 +9,9 @@ from django.db import IntegrityError, transaction
 
 from chat.context.tokens import Counter
 from chat.models import ChatSession, Turn
-from chat.store import branches
+from chat.store import branches, quotas
 from chat.store.database import storable
+from chat.store.quotas import Caps, Over
 
 OPS = ("new", "edit", "regenerate", "retry")
 BUSY_RETRY_MS = 1_000
@@ -31,10 +32,14 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Nothing was written. `code`: not_found, busy, client_id_reuse, too_large, empty, bad_op, unavailable."""
+    """Nothing was written. `code`: not_found, busy, client_id_reuse, too_large, empty, bad_op, unavailable, quota.
+
+    `reason` of a quota: messages, live, tokens or spend.
+    """
 
     code: str
     retry_after_ms: int | None = None
+    reason: str = ""
 
 
 def open_turn(
@@ -48,19 +53,22 @@ def open_turn(
     base: int | None = None,
     count: Callable[[str], int] = PESSIMISTIC.count,
     refusal: Callable[[str], float] = lambda model: 0.0,
+    worth: Callable[[ChatSession, int], tuple[int, int]] = lambda session, prompt: (session.open_tokens + prompt, 0),
+    caps: Caps | None = None,
     runner: str = "",
 ) -> Opened | Rejected:
     """Store a message as a queued turn, or say why not.
 
     `op` "new" appends; "edit", "regenerate" and "retry" open a sibling of the active turn `of`, the last two with
     its own prompt. Sending the same `client_id` with the same words again is answered with the same turn. `refusal`
-    says for how many seconds a model is not to be called; `runner` names the runner of this process, which takes the
-    turn at once.
+    says for how many seconds a model is not to be called; `worth` what the call can use at most (tokens, millionths of
+    a US dollar), which is set aside within `caps` (None: the settings'); `runner` names the runner of this process,
+    which takes the turn at once.
     """
     text = storable(text)
     try:
         with transaction.atomic():
-            return _open(owner_id, session_id, client_id, text, op, of, count, refusal, runner)
+            return _open(owner_id, session_id, client_id, text, op, of, count, refusal, worth, caps, runner)
     except IntegrityError:
         # SQLite names the wrong constraint: what happened is found out by looking, not by reading the message.
         return _duplicate(owner_id, session_id, client_id, text, op) or Rejected("busy", BUSY_RETRY_MS)
@@ -75,6 +83,8 @@ def _open(
     of: int | None,
     count: Callable[[str], int],
     refusal: Callable[[str], float],
+    worth: Callable[[ChatSession, int], tuple[int, int]],
+    caps: Caps | None,
     runner: str,
 ) -> Opened | Rejected:
     mine = ChatSession.objects.filter(pk=session_id, owner_id=owner_id, deleted_at__isnull=True)
@@ -106,7 +116,12 @@ def _open(
     if wait := refusal(session.model):
         again = Rejected("unavailable", max(1, round(wait * 1000)))
         return _duplicate(owner_id, session_id, client_id, text, op) or again
-    values = {"prompt": text, "client_id": client_id, "tokens": count(text), "owner": runner}
+    tokens = count(text)
+    held = quotas.reserve(owner_id, *worth(session, tokens), caps)
+    if isinstance(held, Over):
+        over = Rejected("quota", held.retry_after_ms, held.reason)
+        return _duplicate(owner_id, session_id, client_id, text, op) or over
+    values = {"prompt": text, "client_id": client_id, "tokens": tokens, "owner": runner, "held": held.columns}
     turn = branches.sibling(session, target, **values) if target else branches.new_turn(session, **values)
     return Opened(turn_id=turn.pk, session_id=session.pk, number=turn.number)
 

@@ -1,6 +1,7 @@
 """Branches: turns are a tree by `parent`; the active path is the flag `active`, prefix-closed, numbers 1..head."""
 
 import uuid
+from collections.abc import Mapping
 
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
@@ -8,9 +9,11 @@ from django.db.models.functions import Now
 
 from chat.context.tokens import Counter
 from chat.models import ChatSession, Turn
-from chat.store import coverage
+from chat.store import coverage, quotas
 
 PESSIMISTIC = Counter()
+NOTHING: Mapping[str, object] = {}
+_HELD = ("session__owner_id", "reserved_on", "reserved", "reserved_cost")
 
 
 class SessionBusy(Exception):
@@ -113,17 +116,33 @@ def _inactive_line(turn_id: int) -> list[int]:
 
 
 def new_turn(
-    session: ChatSession, *, prompt: str, client_id: uuid.UUID, tokens: int, owner: str = "", kind: str = "message"
+    session: ChatSession,
+    *,
+    prompt: str,
+    client_id: uuid.UUID,
+    tokens: int,
+    owner: str = "",
+    kind: str = "message",
+    held: Mapping[str, object] = NOTHING,
 ) -> Turn:
-    """Append a queued turn to the active path. The session row is locked."""
+    """Append a queued turn to the active path. The session row is locked. `held`: see quotas.Reserved.columns."""
     parent = session.head
-    return _insert(session, parent, prompt=prompt, client_id=client_id, tokens=tokens, owner=owner, kind=kind)
+    return _insert(session, parent, prompt=prompt, client_id=client_id, tokens=tokens, owner=owner, kind=kind, **held)
 
 
-def sibling(session: ChatSession, of: Turn, *, prompt: str, client_id: uuid.UUID, tokens: int, owner: str = "") -> Turn:
+def sibling(
+    session: ChatSession,
+    of: Turn,
+    *,
+    prompt: str,
+    client_id: uuid.UUID,
+    tokens: int,
+    owner: str = "",
+    held: Mapping[str, object] = NOTHING,
+) -> Turn:
     """Open a queued sibling of an active turn (edit, regenerate, retry). The session row is locked."""
     leave(session, of.number)
-    turn = _insert(session, of.parent, prompt=prompt, client_id=client_id, tokens=tokens, owner=owner)
+    turn = _insert(session, of.parent, prompt=prompt, client_id=client_id, tokens=tokens, owner=owner, **held)
     settle(session, of.number, turn.pk, turn.number)
     return turn
 
@@ -155,7 +174,7 @@ def end_alone(fenced: QuerySet, status: str, error: str = "") -> bool:
     """
     turn = (
         fenced.annotate(before=F("parent__tokens_upto"))
-        .values("pk", "session_id", "prompt", "reply", "prompt_tokens", "before")
+        .values("pk", "session_id", "prompt", "reply", "prompt_tokens", "before", *_HELD)
         .first()
     )
     if turn is None:
@@ -174,4 +193,6 @@ def end_alone(fenced: QuerySet, status: str, error: str = "") -> bool:
     )
     if ended:
         ChatSession.objects.filter(pk=turn["session_id"]).update(open_tokens=F("open_tokens") + own, updated_at=Now())
+        # Its call, if it had one, told nobody what it used: the reply that is there was part of it.
+        quotas.settle(*(turn[name] for name in _HELD), used=reply_tokens)
     return bool(ended)

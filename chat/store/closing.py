@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from chat.context import exact
 from chat.context import values as context
 from chat.models import ChatSession, Manifest, Notice, Step, Turn
-from chat.store import coverage, facts
+from chat.store import coverage, facts, quotas
 from chat.store.leases import Claim
 
 MOST_VALUES = facts.MOST_A_TURN
@@ -35,7 +35,10 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a turn ended. Tokens carry their source: "api" or "estimated"."""
+    """How a turn ended. Tokens carry their source: "api" or "estimated".
+
+    `used` and `cost` are all tokens of its last call and their price in millionths of a US dollar, for the allowance.
+    """
 
     status: str
     reply: str
@@ -50,6 +53,8 @@ class Outcome:
     reply_source: str = Turn.Source.ESTIMATED
     steps: Sequence[context.Step] = ()
     sent: Sent | None = None
+    used: int = 0
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +156,11 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
             )
             facts.keep(turn, found, since=version)
         covered = [last for _, last in coverage.covered(session.pk)] if session.compactions else []
+        quotas.settle(
+            *(session.owner_id, turn.reserved_on, turn.reserved, turn.reserved_cost),
+            used=outcome.used,
+            cost=outcome.cost,
+        )
         return Closed(
             session_id=session.pk,
             owner_id=session.owner_id,

@@ -34,6 +34,12 @@ WHERE held.live < %s
   AND held.cost + held.reserved_cost + excluded.reserved_cost <= %s
 """
 
+_SPEND = """
+INSERT INTO chat_allowance AS held (user_id, day, messages, live, reserved, used, reserved_cost, cost)
+VALUES (%s, %s, 0, 0, 0, %s, 0, %s)
+ON CONFLICT (user_id, day) DO UPDATE SET used = held.used + excluded.used, cost = held.cost + excluded.cost
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
@@ -123,10 +129,14 @@ def settle(
     )
 
 
-def spend(user_id: int, day: date | None, *, used: int, cost: int) -> None:
-    """Count a call that did not end its turn: an attempt that broke off, a summary."""
-    if day is not None and (used or cost):
-        Allowance.objects.filter(user_id=user_id, day=day).update(used=F("used") + used, cost=F("cost") + cost)
+def spend(user_id: int, *, used: int, cost: int) -> None:
+    """Count a call that did not end its turn (an attempt that broke off, a summary) as of today.
+
+    Tokens, and millionths of a US dollar. Counted, never refused: it belongs to a turn that was let in.
+    """
+    if used or cost:
+        with connection.cursor() as cursor:
+            cursor.execute(_SPEND, [user_id, timezone.now().astimezone(UTC).date().isoformat(), used, cost])
 
 
 def _midnight(now: datetime) -> datetime:

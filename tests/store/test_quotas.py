@@ -113,10 +113,13 @@ def test_a_turn_for_which_nothing_was_set_aside_settles_nothing(alice: Any) -> N
     assert not Allowance.objects.exists()
 
 
-def test_a_call_that_ended_no_turn_counts_too(alice: Any) -> None:
-    kept = reserve(alice)
-    quotas.spend(alice.pk, kept.day, used=40, cost=2)
+def test_a_call_that_ended_no_turn_counts_too(alice: Any, bob: Any) -> None:
+    reserve(alice)
+    for _ in range(2):
+        quotas.spend(alice.pk, used=20, cost=1)
+        quotas.spend(bob.pk, used=20, cost=1)
     assert held(alice) == (1, 1, 100, 40, 5, 2)
+    assert held(bob) == (0, 0, 0, 40, 0, 2)
 
 
 def test_the_caps_are_the_settings_and_zero_is_none(settings: Any) -> None:
