@@ -17,16 +17,16 @@ import structlog
 from django.conf import settings
 
 from chat.context.budget import BudgetError
-from chat.flow import compactor, opening
+from chat.flow import compactor, opening, upstream
 from chat.flow.closing import announce
 from chat.flow.engine import Engine, UnknownWindow
 from chat.flow.jobs import JobRunner
 from chat.flow.opening import Opened, Rejected
 from chat.flow.runner import Runner
+from chat.flow.upstream import Upstream
 from chat.models import ChatSession
-from chat.providers.anthropic import AnthropicProvider
 from chat.providers.base import Provider
-from chat.providers.standin import StandIn, start_standin
+from chat.providers.standin import StandIn
 from chat.store import leases
 from chat.store.closing import Closed
 from chat.store.database import Database
@@ -41,7 +41,6 @@ log = structlog.get_logger(__name__)
 DRAIN_S = 3.0
 # About what a restart takes; a page that comes too early tries again with growing waits.
 COME_BACK_MS = 2_000
-STANDIN_KEY = "offline"
 
 
 @dataclass(slots=True)
@@ -87,12 +86,14 @@ class Service:
             of=of,
             base=base,
             count=self.engine.counter(settings.CHAT_MODEL).count,
+            refusal=self.engine.provider.refusal,
             runner=self.owner if self.runner else "",
         )
         if isinstance(opened, Opened):
             if not opened.duplicate:
                 self.hub.status(session_id, opened.turn_id, "queued")
-            self.wake()
+            if self.runner:
+                self.runner.wake()
         return opened
 
     async def stop_turn(self, *, owner_id: int, session_id: UUID, turn_id: int) -> str:
@@ -136,14 +137,12 @@ async def start(
     if _current is not None:
         return _current
     database = Database(settings.CHAT_DATABASE_THREADS)
-    standin = None
-    if provider is None:
-        provider, standin = await _provider(standin_options or {})
-    engine = Engine(provider, database)
+    way = Upstream(provider, provider) if provider else await upstream.connect(database, standin_options)
+    engine = Engine(way.reply, database, background=way.background)
     hub = Hub(finished_blocks=rendering.finished_blocks, flush_s=settings.CHAT_FLUSH_MS / 1000)
     owner = f"{socket.gethostname()[:24]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     service = Service(
-        engine=engine, hub=hub, database=database, owner=owner, standin=standin, rates=Rates(settings.REDIS_URL)
+        engine=engine, hub=hub, database=database, owner=owner, standin=way.standin, rates=Rates(settings.REDIS_URL)
     )
     await engine.load_counters()
     default = settings.CHAT_RUNNER
@@ -157,7 +156,7 @@ async def start(
             service.loops.append(asyncio.create_task(_sweep(service), name="sweep"))
     recording.register_source("hub", lambda: {"live_turns": hub.live_turns, "sockets": hub.watchers})
     _current = service
-    log.info("service_started", owner=owner, runner=service.runner is not None, standin=standin is not None)
+    log.info("service_started", owner=owner, runner=service.runner is not None, standin=way.standin is not None)
     return service
 
 
@@ -184,28 +183,16 @@ async def stop() -> None:
         await service.runner.stop()
     with contextlib.suppress(Exception):
         await service.engine.save_counters(now=True)
-    await service.engine.provider.close()
     await service.rates.close()
+    await service.engine.provider.close()
     if service.standin:
         await service.standin.close()
     await asyncio.to_thread(service.database.close)
 
 
-async def _provider(options: dict[str, Any]) -> tuple[Provider, StandIn | None]:
-    """The real API, or, without a key, the stand-in: the same SDK over real HTTP."""
-    if not settings.CHAT_STANDIN:
-        return AnthropicProvider(api_key=settings.ANTHROPIC_API_KEY, base_url=settings.ANTHROPIC_BASE_URL or None), None
-    standin = await start_standin(
-        window=settings.CHAT_CONTEXT_WINDOW or 200_000,
-        models=[settings.CHAT_MODEL, settings.CHAT_SUMMARY_MODEL],
-        **{"delay_ms": settings.CHAT_STANDIN_DELAY_MS, **options},
-    )
-    return AnthropicProvider(api_key=STANDIN_KEY, base_url=standin.base_url), standin
-
-
 def _runner(service: Service) -> Runner:
     def closed(end: Closed) -> None:
-        if service.jobs:
+        if service.jobs and end.compacts:
             service.jobs.wake()
 
     return Runner(

@@ -266,8 +266,12 @@ DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
 
 ANTHROPIC_API_KEY = env.str("ANTHROPIC_API_KEY", default="")
 ANTHROPIC_BASE_URL = env.str("ANTHROPIC_BASE_URL", default="")
+# A file that holds the key, and may be replaced while the site runs.
+CHAT_API_KEY_FILE = env.str("CHAT_API_KEY_FILE", default="")
 # Replies come from the local stand-in when there is nobody else to ask.
-CHAT_STANDIN = env.bool("CHAT_STANDIN", default=not ANTHROPIC_API_KEY and not ANTHROPIC_BASE_URL)
+CHAT_STANDIN = env.bool(
+    "CHAT_STANDIN", default=not (ANTHROPIC_API_KEY or ANTHROPIC_BASE_URL or CHAT_API_KEY_FILE)
+)
 CHAT_STANDIN_DELAY_MS = env.int("CHAT_STANDIN_DELAY_MS", default=20)
 
 CHAT_MODEL = env.str("CHAT_MODEL", default="claude-opus-4-6")

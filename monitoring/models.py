@@ -29,6 +29,7 @@ class Kind(models.TextChoices):
     GATE_REJECTED = "gate_rejected", _("Gate rejection")
     RECOVERY = "recovery", _("Overflow recovery")
     SURGERY = "surgery", _("Surgery")
+    UPSTREAM = "upstream", _("Trouble with the model's service")
 
 
 class ModelCall(models.Model):

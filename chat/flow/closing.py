@@ -15,6 +15,7 @@ from chat.context.compaction import MESSAGES_A_TURN, Policy, level
 from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS
 from chat.context.values import Assembled
 from chat.flow.engine import Engine
+from chat.flow.failures import bare
 from chat.flow.running import Running
 from chat.models import ChatSession, Turn
 from chat.providers.base import ContextOverflow
@@ -94,7 +95,7 @@ async def ending(
             verbatim=loaded.number - assembled.manifest.window_from + 1,
             compacts=compacts(loaded.strategy, loaded.mode),
         ).to_dict()
-        call = _call(running, loaded, budget, policy, assembled, error or "ok")
+        call = _call(running, loaded, budget, policy, assembled, bare(error) or "ok")
         if assembled.manifest.trimmed:
             events = (_trim(loaded, assembled),)
     return Ending(

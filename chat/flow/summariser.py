@@ -128,7 +128,7 @@ async def _ask(work: Assignment, model: str, engine: Engine) -> tuple[str, str]:
     parts: list[str] = []
     usage, stop_reason, outcome, first_ms = Usage(), "", "cancelled", None
     try:
-        async with aclosing(engine.provider.stream(request)) as events:
+        async with aclosing(engine.background.stream(request)) as events:
             async for event in events:
                 if isinstance(event, TextDelta):
                     first_ms = first_ms or int((time.monotonic() - started) * 1000)

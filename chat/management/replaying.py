@@ -63,7 +63,7 @@ class Replayer:
     ) -> "Replayer":
         """A replayer whose replies are the recorded ones where the stand-in speaks, else the model's own."""
         script, tally = Script(), Tally(site.engine.provider)
-        site.engine.provider = tally
+        site.engine.provider = site.engine.background = tally
         if site.standin:
             site.standin.responder = script
         return cls(site=site, owner=owner, strategy=strategy, step=step, script=script, tally=tally, made=made)

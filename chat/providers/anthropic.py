@@ -1,15 +1,15 @@
 """Reaches Anthropic's Messages API. The only file that knows the SDK.
 
 The SDK does the key, the base URL, the request and its errors; the bytes travel by its aiohttp transport, and the
-events are read raw: its own event objects cost several times as much per token as everything here.
+events are read raw: its own event objects cost several times as much per token as everything here. Every call is one
+attempt (`steady` makes further ones), save where a refused key turns out to have been replaced meanwhile.
 """
 
 import asyncio
 import email.utils
-import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,20 +18,11 @@ import anthropic
 import httpx2
 
 from chat.context.values import Request
-from chat.providers.base import (
-    Completion,
-    Event,
-    Misconfigured,
-    ModelInfo,
-    ProviderError,
-    Refused,
-    Started,
-    Unavailable,
-)
+from chat.providers.base import Completion, Event, Misconfigured, ModelInfo, ProviderError, Refused, Unavailable
 from chat.providers.classification import Failure, judge
+from chat.providers.keys import FixedKey, Key, label
 from chat.providers.patience import Patience
 from chat.providers.reply import Reply, StreamError
-from chat.providers.retry import RetryPolicy
 from chat.providers.sse import Splitter
 from chat.providers.validate import validate
 
@@ -78,56 +69,67 @@ class Timeouts:
 class AnthropicProvider:
     """Implements `Provider`. The client opens in the running loop at the first call.
 
-    `http_client` makes the HTTP client (tests hand one in); `sleep`, `chance` and `clock` are for tests too.
+    `api_key` is asked for at each call, so that a replaced key is used from the next call on; calls under way keep
+    the one that they were made with. `http_client` makes the HTTP client (tests hand one in).
     """
 
     def __init__(
         self,
         *,
-        api_key: str,
+        api_key: str | Key,
         base_url: str | None = None,
         timeouts: Timeouts | None = None,
-        retry: RetryPolicy | None = None,
         http_client: Callable[[], httpx2.AsyncClient] | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        chance: Callable[[], float] = random.random,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._api_key = api_key
+        self._key: Key = FixedKey(api_key) if isinstance(api_key, str) else api_key
         self._base_url = base_url
         self._timeouts = timeouts or Timeouts()
-        self._retry = retry or RetryPolicy()
         self._make_http_client = http_client or anthropic.DefaultAioHttpClient
-        self._sleep = sleep
-        self._chance = chance
-        self._clock = clock
         self._client: anthropic.AsyncAnthropic | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._windows: dict[str, ModelInfo] = {}
 
-    async def stream(self, request: Request) -> AsyncIterator[Event]:
+    @property
+    def label(self) -> str:
+        """Tells the present key apart from others in logs; see `keys.label`."""
+        return label(self._key.current())
+
+    async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Send the request; text as it comes, steps when finished, one Completion. Close it to stop the call."""
         body = validate(request)
-        started = self._clock()
-        failed = 0
-        while True:
-            reply = Reply()
-            delivered = False
-            try:
-                async with aclosing(self._attempt(body, reply)) as events:
-                    async for event in events:
-                        # What the input cost is nothing that a retry would say twice to a user.
-                        delivered = delivered or type(event) is not Started
-                        yield event
-                return
-            except ProviderError as error:
-                failure = error
-            except UPSTREAM as error:
-                failure = self._classified(error, request)
-            failure.partial = reply.usage
-            failed += 1
-            # Outside of `except`: the SDK's error, whose text may quote the request, must not hang on ours.
-            await self._pause_or_raise(failure, failed if not delivered else self._retry.attempts, started)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        end = started + self._timeouts.whole
+        due = min(end, started + self._timeouts.first)
+        reply, splitter = Reply(), Splitter()
+        try:
+            async with AsyncExitStack() as stack:
+                response = await self._respond(stack, body, due)
+                chunks = response.http_response.aiter_bytes()
+                patience = Patience(due, self._timeouts.content)
+                stack.callback(patience.close)
+                while True:
+                    chunk = await patience.wait(anext(chunks, b""))
+                    if not chunk:
+                        raise Unavailable("the stream ended before message_stop")
+                    heard = False
+                    for payload in splitter.feed(chunk):
+                        event, content = reply.read(payload)
+                        heard = heard or content
+                        if event is not None:
+                            yield event
+                            if type(event) is Completion:
+                                await _drain(chunks)
+                                return
+                    if heard:
+                        patience.heard(end)
+        except ProviderError as error:
+            failure = error
+        except UPSTREAM as error:
+            failure = self._classified(error, request)
+        failure.partial = reply.usage
+        # Outside of `except`: the SDK's error, whose text may quote the request, must not hang on ours.
+        raise failure
 
     async def count(self, request: Request) -> int:
         """The input tokens of the request as the API counts them."""
@@ -135,6 +137,10 @@ class AnthropicProvider:
         fields = {name: body[name] for name in ("model", "messages", "system", "tools") if name in body}
         counted = await self._call(lambda client: client.messages.count_tokens(**fields), request)
         return int(counted.input_tokens)
+
+    def refusal(self, model: str) -> float:
+        """Never: every call is made."""
+        return 0.0
 
     async def window(self, model: str) -> ModelInfo:
         """What the Models API says of `model`; `known` is false for a model or a window that it does not name."""
@@ -156,60 +162,46 @@ class AnthropicProvider:
         if client is not None:
             await client.close()
 
-    async def _attempt(self, body: dict[str, Any], reply: Reply) -> AsyncGenerator[Event, None]:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        end = started + self._timeouts.whole
-        due = min(end, started + self._timeouts.first)
-        splitter = Splitter()
-        async with AsyncExitStack() as stack:
-            async with _Deadline(due, "no first event"):
-                opening = self._opened().messages.with_streaming_response.create(
-                    **body, stream=True, timeout=httpx2.Timeout(None, connect=self._timeouts.connect)
-                )
-                response = await stack.enter_async_context(opening)
-            chunks = response.http_response.aiter_bytes()
-            patience = Patience(due, self._timeouts.content)
-            stack.callback(patience.close)
-            while True:
-                chunk = await patience.wait(anext(chunks, b""))
-                if not chunk:
-                    raise Unavailable("the stream ended before message_stop")
-                heard = False
-                for payload in splitter.feed(chunk):
-                    event, content = reply.read(payload)
-                    heard = heard or content
-                    if event is not None:
-                        yield event
-                        if type(event) is Completion:
-                            await _drain(chunks)
-                            return
-                if heard:
-                    patience.heard(end)
+    async def _respond(self, stack: AsyncExitStack, body: dict[str, Any], due: float) -> Any:
+        """The response, its headers read; entered into `stack`."""
+        async with _Deadline(due, "no first event"):
+            for client in self._clients():
+                try:
+                    opening = client.messages.with_streaming_response.create(
+                        **body, stream=True, timeout=httpx2.Timeout(None, connect=self._timeouts.connect)
+                    )
+                    return await stack.enter_async_context(opening)
+                except anthropic.AuthenticationError as error:
+                    refused = error
+            raise refused
 
     async def _call(
         self, make: Callable[[anthropic.AsyncAnthropic], Awaitable[_Found]], request: Request | None = None
     ) -> _Found:
-        """A call that is not streamed, by the same errors and the same retries."""
-        started = self._clock()
-        failed = 0
-        while True:
-            try:
-                async with _Deadline(asyncio.get_running_loop().time() + self._timeouts.first, "no answer"):
-                    return await make(self._opened())
-            except ProviderError as error:
-                failure = error
-            except UPSTREAM as error:
-                failure = self._classified(error, request)
-            failed += 1
-            await self._pause_or_raise(failure, failed, started)
+        """A call that is not streamed, by the same errors."""
+        try:
+            async with _Deadline(asyncio.get_running_loop().time() + self._timeouts.first, "no answer"):
+                for client in self._clients():
+                    try:
+                        return await make(client)
+                    except anthropic.AuthenticationError as error:
+                        refused = error
+                raise refused
+        except ProviderError as error:
+            failure = error
+        except UPSTREAM as error:
+            failure = self._classified(error, request)
+        raise failure
 
-    async def _pause_or_raise(self, failure: ProviderError, failed: int, started: float) -> None:
-        elapsed = self._clock() - started
-        decision = self._retry.decide(failure, failed=failed, elapsed=elapsed, chance=self._chance)
-        if decision is None:
-            raise failure
-        await self._sleep(decision.wait)
+    def _clients(self) -> Iterator[anthropic.AsyncAnthropic]:
+        """The client with the present key; once that was refused, with the one that has replaced it, if any has."""
+        client = self._opened()
+        client.api_key = used = self._key.current()
+        yield client
+        renewed = self._key.renew()
+        if renewed != used:
+            client.api_key = renewed
+            yield client
 
     def _classified(self, error: BaseException, request: Request | None) -> ProviderError:
         known = self._windows.get(request.model) if request else None
@@ -221,7 +213,7 @@ class AnthropicProvider:
         if self._client is None or self._loop is not loop:
             self._loop = loop
             self._client = anthropic.AsyncAnthropic(
-                api_key=self._api_key,
+                api_key=self._key.current(),
                 base_url=self._base_url,
                 max_retries=0,
                 timeout=httpx2.Timeout(self._timeouts.first, connect=self._timeouts.connect),

@@ -12,7 +12,7 @@ The error tree (every upstream failure maps to exactly one leaf, in `anthropic.c
       Misconfigured        the request or the model is wrong: our bug, no retry
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,7 +73,15 @@ class Completion:
     message_id: str = ""
 
 
-Event = Started | TextDelta | StepEvent | Completion
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing comes for `seconds`: the call failed, or was not made yet, for `cause` (the code of an error)."""
+
+    seconds: float
+    cause: str
+
+
+Event = Started | TextDelta | StepEvent | Completion | Waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +96,22 @@ class ModelInfo:
 
 
 class ProviderError(Exception):
-    """A call to the model failed. `code` is stable and safe to store; `partial` is the usage seen so far."""
+    """A call to the model failed. `code` is stable and safe to store; `partial` is the usage seen so far.
+
+    `wait` is how long the service asked to wait, in seconds. `cause` is the status, type and code of the API's
+    error: the same for every call that fails for the same reason.
+    """
 
     code = "provider"
     transient = False
 
-    def __init__(self, message: str = "", *, wait: float | None = None, usage: Usage | None = None):
+    def __init__(
+        self, message: str = "", *, wait: float | None = None, usage: Usage | None = None, cause: str = ""
+    ) -> None:
         super().__init__(message)
         self.wait = wait
         self.partial = usage
+        self.cause = cause or self.code
 
 
 class ContextOverflow(ProviderError):
@@ -150,10 +165,17 @@ class Misconfigured(ProviderError):
 
 
 class Provider(Protocol):
-    """Reaches a model. Implementations: anthropic, scripted (and the stand-in server behind anthropic)."""
+    """Reaches a model. Implementations: anthropic, scripted (and the stand-in server behind anthropic).
 
-    def stream(self, request: Request) -> AsyncIterator[Event]:
+    Those make one attempt a call. What is done about failures is `steady`'s, which is a provider too.
+    """
+
+    def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Send the request and yield what comes back; ends with exactly one Completion, or raises ProviderError."""
+        ...
+
+    def refusal(self, model: str) -> float:
+        """For how many seconds calls to `model` would be refused at once; 0: they are made. Asking costs nothing."""
         ...
 
     async def count(self, request: Request) -> int:

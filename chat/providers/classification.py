@@ -115,6 +115,11 @@ class Failure:
         ]
         return " ".join(word for word in words if word)
 
+    @property
+    def cause(self) -> str:
+        """What every failure of this kind has in common."""
+        return ":".join(word for word in (str(self.status), self.type, self.code) if word)
+
 
 def judge(failure: Failure, *, estimate: int = 0, window: int = 0) -> ProviderError:
     """The leaf of the error tree for `failure`. `estimate` and `window` are our own, in tokens; 0 = unknown."""
@@ -126,7 +131,7 @@ def judge(failure: Failure, *, estimate: int = 0, window: int = 0) -> ProviderEr
     if leaf is ContextOverflow:
         actual, limit = numbers(failure.message)
         return ContextOverflow(failure.safe, actual=actual, limit=limit)
-    return leaf(failure.safe, wait=failure.wait)
+    return leaf(failure.safe, wait=failure.wait, cause=failure.cause)
 
 
 def numbers(message: str) -> tuple[int | None, int | None]:

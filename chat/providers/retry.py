@@ -1,6 +1,6 @@
 """When a failed call is made again: only while nothing was delivered, seldom, and never for long.
 
-The SDK's own retries are off: it obeys `retry-after` without a limit and would repeat what must not be repeated.
+The decision alone; `steady` acts on it.
 """
 
 from collections.abc import Callable

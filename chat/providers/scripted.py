@@ -5,7 +5,7 @@ or a number of seconds to sleep. A script that raises nothing ends with a Comple
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 from chat.context.values import Request
 from chat.providers.base import Completion, Event, Misconfigured, ModelInfo, ProviderError, StepEvent, TextDelta, Usage
@@ -42,7 +42,7 @@ class ScriptedProvider:
         self._max_output = max_output
         self._counter = counter or _estimated
 
-    async def stream(self, request: Request) -> AsyncIterator[Event]:
+    async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Play the next script."""
         validate(request)
         self.requests.append(request)
@@ -77,6 +77,10 @@ class ScriptedProvider:
         validate(request)
         self.counted.append(request)
         return self._counter(request)
+
+    def refusal(self, model: str) -> float:
+        """Never."""
+        return 0.0
 
     async def window(self, model: str) -> ModelInfo:
         """The window given."""

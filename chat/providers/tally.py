@@ -1,7 +1,7 @@
 """A provider around another one that remembers what went through it: for commands that report on their calls."""
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -39,7 +39,7 @@ class Tally:
     keeping: bool = False
     kept: OrderedDict[str, Request] = field(default_factory=OrderedDict)
 
-    async def stream(self, request: Request) -> AsyncIterator[Event]:
+    async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """As the inner provider."""
         self.calls += 1
         if self.keeping:
@@ -64,6 +64,10 @@ class Tally:
         except ProviderError as error:
             self._count(error)
             raise
+
+    def refusal(self, model: str) -> float:
+        """As the inner provider."""
+        return self.inner.refusal(model)
 
     async def window(self, model: str) -> ModelInfo:
         """As the inner provider."""

@@ -47,7 +47,7 @@ async def test_a_summariser_that_fails_does_not_forget_either(start: Start, mode
     async def nap(_: float) -> None:
         return None
 
-    chat.service.engine.provider._sleep = nap
+    chat.service.engine.background._sleep = nap
     await chat.say(WHO)
     for number in range(2, 13):
         await chat.say(f"Something else, part {number}: I like the weather in the north very much.")

@@ -199,7 +199,7 @@ async def test_a_summariser_that_always_fails_costs_no_turn(
         await asyncio.sleep(0)
 
     chat = await start(window=WINDOW, jobs=False)
-    monkeypatch.setattr(chat.service.engine.provider, "_sleep", nap)
+    monkeypatch.setattr(chat.service.engine.background, "_sleep", nap)
     chat.standin.summary_mode = mode
     extend(chat.session, 12, tokens=700, words="Plain words about the weather in the north. " * 35)
     turn = await chat.say("Where were we?")
@@ -316,7 +316,7 @@ async def test_a_transient_failure_of_the_summariser_is_tried_again_later(start:
     async def nap(_: float) -> None:
         await asyncio.sleep(0)
 
-    chat.service.engine.provider._sleep = nap
+    chat.service.engine.background._sleep = nap
     leases.enqueue(compactor.KIND, chat.session.pk)
     chat.service.wake()
     await eventually(lambda: Job.objects.get().error)

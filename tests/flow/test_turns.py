@@ -144,7 +144,7 @@ async def test_nobody_stops_anothers_turn(start: Start, bob: Any) -> None:
     ("error", "code"),
     [
         (Misconfigured(), "misconfigured"),
-        (RateLimited(wait=7200), "rate_limited"),
+        (RateLimited(wait=7200), "rate_limited:7200"),
         (Overloaded(), "overloaded"),
         (Unavailable(), "unavailable"),
     ],

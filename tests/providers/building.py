@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from chat.context.values import Block, Message, Request
-from chat.providers.base import Completion, Event, Provider, ProviderError, Started, TextDelta
+from chat.providers.base import Completion, Event, Provider, ProviderError, Started, TextDelta, Waiting
 
 MODEL = "claude-opus-4-6"
 QUICK = "claude-haiku-4-5-20251001"
@@ -28,8 +28,8 @@ def request(*texts: str, system: str = "You answer from what you were told.", **
 
 
 async def collect(stream: AsyncIterator[Event]) -> list[Event]:
-    """Everything that a stream delivers; what its input cost (Started) is told apart."""
-    return [event async for event in stream if not isinstance(event, Started)]
+    """Everything that a stream delivers; what its input cost (Started) and its waits are told apart."""
+    return [event async for event in stream if not isinstance(event, Started | Waiting)]
 
 
 async def said(provider: Provider, *texts: str, **details: Any) -> str:
@@ -51,7 +51,7 @@ async def until_failure(stream: AsyncIterator[Event]) -> tuple[list[Event], Prov
     keep = events.append
     try:
         async for event in stream:
-            if not isinstance(event, Started):
+            if not isinstance(event, Started | Waiting):
                 keep(event)
     except ProviderError as error:
         return events, error

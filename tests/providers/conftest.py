@@ -8,6 +8,7 @@ import pytest
 
 from chat.providers.anthropic import AnthropicProvider
 from chat.providers.standin import StandIn, start_standin
+from chat.providers.steady import Steady
 
 Post = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 
@@ -26,13 +27,21 @@ async def naps() -> list[float]:
 
 
 @pytest.fixture
-async def provider(standin: StandIn, naps: list[float]) -> AsyncIterator[AnthropicProvider]:
+async def client(standin: StandIn) -> AsyncIterator[AnthropicProvider]:
+    """One attempt a call."""
+    found = AnthropicProvider(api_key="sk-test-secret", base_url=standin.base_url)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def provider(client: AnthropicProvider, naps: list[float]) -> Steady:
+    """The same with the policy around it."""
+
     async def nap(seconds: float) -> None:
         naps.append(seconds)
 
-    found = AnthropicProvider(api_key="sk-test-secret", base_url=standin.base_url, sleep=nap, chance=lambda: 0.5)
-    yield found
-    await found.close()
+    return Steady(client, label=lambda: client.label, sleep=nap, chance=lambda: 0.5)
 
 
 @pytest.fixture

@@ -14,11 +14,10 @@ import pytest
 from chat.context.values import Message
 from chat.providers.anthropic import AnthropicProvider, Timeouts
 from chat.providers.base import Completion, ContextOverflow, Misconfigured, Refused, TextDelta, Unavailable
-from chat.providers.retry import RetryPolicy
 from chat.providers.standin import StandIn
+from chat.providers.steady import Steady
 from tests.providers.building import MODEL, collect, request, said, text, until_failure
 
-ONCE = RetryPolicy(attempts=1)
 ENDED = [
     {
         "type": "message_start",
@@ -31,7 +30,7 @@ LONG = "Write a long answer about gardens."
 
 
 def impatient(standin: StandIn, **timeouts: float) -> AnthropicProvider:
-    return AnthropicProvider(api_key="k", base_url=standin.base_url, timeouts=Timeouts(**timeouts), retry=ONCE)
+    return AnthropicProvider(api_key="k", base_url=standin.base_url, timeouts=Timeouts(**timeouts))
 
 
 async def until(condition: object, *, tries: int = 200) -> None:
@@ -85,7 +84,7 @@ class TestDeadlines:
         await provider.close()
 
     async def test_nobody_listening_is_unavailable(self) -> None:
-        provider = AnthropicProvider(api_key="k", base_url="http://127.0.0.1:9", retry=ONCE)
+        provider = AnthropicProvider(api_key="k", base_url="http://127.0.0.1:9")
         with pytest.raises(Unavailable):
             await collect(provider.stream(request("Hello")))
         with pytest.raises(Unavailable):
@@ -94,7 +93,7 @@ class TestDeadlines:
 
 
 class TestClosing:
-    async def test_closing_the_stream_closes_the_call(self, standin: StandIn, provider: AnthropicProvider) -> None:
+    async def test_closing_the_stream_closes_the_call(self, standin: StandIn, provider: Steady) -> None:
         standin.delay_ms = 20
         async with aclosing(provider.stream(request(LONG))) as events:
             async for _ in events:
@@ -102,7 +101,7 @@ class TestClosing:
         await until(lambda: standin.log[0].outcome == "closed")
         assert standin.log[0].deltas < 20
 
-    async def test_cancelling_the_reader_closes_the_call(self, standin: StandIn, provider: AnthropicProvider) -> None:
+    async def test_cancelling_the_reader_closes_the_call(self, standin: StandIn, provider: Steady) -> None:
         standin.delay_ms = 20
         reader = asyncio.create_task(collect(provider.stream(request(LONG))))
         await until(lambda: standin.log and standin.log[0].outcome == "open")
@@ -111,7 +110,7 @@ class TestClosing:
             await reader
         await until(lambda: standin.log[0].outcome == "closed")
 
-    async def test_the_client_opens_again_after_close(self, provider: AnthropicProvider) -> None:
+    async def test_the_client_opens_again_after_close(self, provider: Steady) -> None:
         assert await said(provider, "Hello")
         await provider.close()
         assert await said(provider, "Hello")
@@ -154,19 +153,19 @@ class TestClosing:
         await provider.close()
 
     async def test_a_finished_stream_leaves_its_connection_for_the_next(
-        self, standin: StandIn, provider: AnthropicProvider
+        self, standin: StandIn, provider: Steady
     ) -> None:
         for _ in range(5):
             await said(provider, "Hello")
         # The transport keeps one connection: the SDK's client holds the aiohttp session.
-        connector = provider._client._client._transport.client.connector
+        connector = provider.inner._client._client._transport.client.connector
         assert sum(len(kept) for kept in connector._conns.values()) == 1
 
 
 class TestSecrecy:
     @pytest.mark.parametrize("kind", ["status", "stream_error", "template"])
     async def test_no_error_shows_the_key_or_the_users_words(
-        self, standin: StandIn, provider: AnthropicProvider, caplog: pytest.LogCaptureFixture, kind: str
+        self, standin: StandIn, provider: Steady, caplog: pytest.LogCaptureFixture, kind: str
     ) -> None:
         caplog.set_level(logging.DEBUG, logger="chat")
         canary = "canary-4711"
@@ -178,7 +177,7 @@ class TestSecrecy:
         assert error.__cause__ is None
         assert error.__context__ is None
 
-    async def test_a_refused_request_names_its_place(self, standin: StandIn, provider: AnthropicProvider) -> None:
+    async def test_a_refused_request_names_its_place(self, standin: StandIn, provider: Steady) -> None:
         standin.faults.add(
             "status", status=400, message="messages.3.content.0.text.colour: Extra inputs are not permitted"
         )
@@ -194,30 +193,28 @@ class TestCalls:
             await collect(provider.stream(request("Hello")))
         await provider.close()
 
-    async def test_what_is_sent_is_what_the_manifest_remembers(
-        self, standin: StandIn, provider: AnthropicProvider
-    ) -> None:
+    async def test_what_is_sent_is_what_the_manifest_remembers(self, standin: StandIn, provider: Steady) -> None:
         asked = request("Grüße, 你好", system="Be brief.")
         await collect(provider.stream(asked))
         assert standin.log[0].request_sha256 == asked.sha256()
         assert standin.log[0].body == asked.body() | {"stream": True}
 
-    async def test_counting_equals_the_usage_of_the_reply(self, standin: StandIn, provider: AnthropicProvider) -> None:
+    async def test_counting_equals_the_usage_of_the_reply(self, standin: StandIn, provider: Steady) -> None:
         asked = request("One", "Two", "Three")
         counted = await provider.count(asked)
         *_, last = await collect(provider.stream(asked))
         assert last.usage.total_input == counted
 
-    async def test_an_unknown_model_has_no_window(self, provider: AnthropicProvider) -> None:
+    async def test_an_unknown_model_has_no_window(self, provider: Steady) -> None:
         found = await provider.window("claude-never-was")
         assert (found.known, found.window) == (False, 0)
 
-    async def test_a_known_window_is_asked_for_once(self, standin: StandIn, provider: AnthropicProvider) -> None:
+    async def test_a_known_window_is_asked_for_once(self, standin: StandIn, provider: Steady) -> None:
         assert await provider.window(MODEL) == await provider.window(MODEL)
         assert len(standin.log) == 1
 
     async def test_an_estimate_over_the_window_explains_a_nameless_400(
-        self, standin: StandIn, provider: AnthropicProvider
+        self, standin: StandIn, provider: Steady
     ) -> None:
         await provider.window(MODEL)
         large = request(messages=(Message(role="user", blocks=(text("Hello", tokens=16_001),)),))
@@ -225,9 +222,7 @@ class TestCalls:
         _, error = await until_failure(provider.stream(large))
         assert type(error) is ContextOverflow
 
-    async def test_a_reply_of_many_blocks_keeps_their_order(
-        self, standin: StandIn, provider: AnthropicProvider
-    ) -> None:
+    async def test_a_reply_of_many_blocks_keeps_their_order(self, standin: StandIn, provider: Steady) -> None:
         standin.faults.add(
             "reply",
             blocks=[
@@ -243,6 +238,6 @@ class TestCalls:
         assert list(dict.fromkeys(kinds)) == ["StepEvent", "text", "Completion"]
         assert [event.step.call_id for event in events if type(event).__name__ == "StepEvent"] == ["", "t1", "t2"]
 
-    async def test_fifty_streams_at_once_keep_apart(self, provider: AnthropicProvider) -> None:
+    async def test_fifty_streams_at_once_keep_apart(self, provider: Steady) -> None:
         replies = await asyncio.gather(*(said(provider, f"My ticket is T-{number}.") for number in range(50)))
         assert all(f"**T-{number}**" in reply for number, reply in enumerate(replies))

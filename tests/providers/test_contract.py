@@ -26,7 +26,6 @@ from chat.providers.base import (
     Unavailable,
     Usage,
 )
-from chat.providers.retry import RetryPolicy
 from chat.providers.scripted import ScriptedProvider
 from chat.providers.standin import StandIn, start_standin
 from chat.providers.tally import Tally
@@ -34,7 +33,6 @@ from tests.providers.building import collect, request, text, until_failure
 
 WORDS = ["Dear", " reader", ", ", "good day."]
 CALL = {"type": "tool_use", "id": "toolu_1", "name": "look_up", "input": {"id": 7, "tags": ["ä"]}}
-ONCE = RetryPolicy(attempts=1)
 
 
 class Stage:
@@ -94,7 +92,6 @@ class MockedStage(Stage):
         self.provider = AnthropicProvider(
             api_key="k",
             base_url="http://mock.invalid",
-            retry=ONCE,
             http_client=lambda: anthropic.DefaultAsyncHttpxClient(transport=transport),
         )
 
@@ -137,7 +134,7 @@ class StandInStage(Stage):
 
     def __init__(self, server: StandIn) -> None:
         self.server = server
-        self.provider = AnthropicProvider(api_key="k", base_url=server.base_url, retry=ONCE)
+        self.provider = AnthropicProvider(api_key="k", base_url=server.base_url)
 
     async def say(self, *words: str, stop_reason: str = "end_turn") -> None:
         self.server.faults.add("reply", text="".join(words), stop_reason=stop_reason)

@@ -16,6 +16,7 @@ from chat.providers.base import (
 )
 from chat.providers.retry import Retry, RetryPolicy, named_wait
 from chat.providers.standin import StandIn
+from chat.providers.steady import Steady
 from tests.providers.building import collect, request, said, until_failure
 
 POLICY = RetryPolicy()
@@ -64,27 +65,27 @@ class TestPolicy:
 
 class TestCalls:
     async def test_two_failures_are_hidden_by_the_third_call(
-        self, standin: StandIn, provider: AnthropicProvider, naps: list[float]
+        self, standin: StandIn, provider: Steady, naps: list[float]
     ) -> None:
         standin.faults.add("status", status=529, times=2)
         assert await said(provider, "Hello")
         assert [record.status for record in standin.log] == [529, 529, 200]
         assert naps == [0.5, 1.0]
 
-    async def test_the_third_failure_is_told(self, standin: StandIn, provider: AnthropicProvider) -> None:
+    async def test_the_third_failure_is_told(self, standin: StandIn, provider: Steady) -> None:
         standin.faults.add("status", status=500, times=5)
         events, error = await until_failure(provider.stream(request("Hello")))
         assert (events, type(error), len(standin.log)) == ([], Unavailable, 3)
 
     async def test_a_short_retry_after_is_waited_for(
-        self, standin: StandIn, provider: AnthropicProvider, naps: list[float]
+        self, standin: StandIn, provider: Steady, naps: list[float]
     ) -> None:
         standin.faults.add("status", status=429, retry_after=3)
         assert await said(provider, "Hello")
         assert naps == [3.0]
 
     async def test_a_long_retry_after_fails_at_once_and_is_named(
-        self, standin: StandIn, provider: AnthropicProvider, naps: list[float]
+        self, standin: StandIn, provider: Steady, naps: list[float]
     ) -> None:
         standin.faults.add("status", status=429, retry_after=7200)
         _, error = await until_failure(provider.stream(request("Hello")))
@@ -94,7 +95,7 @@ class TestCalls:
 
     @pytest.mark.parametrize("kind", ["stream_error", "reset", "eof"])
     async def test_nothing_is_sent_again_once_text_was_delivered(
-        self, standin: StandIn, provider: AnthropicProvider, kind: str
+        self, standin: StandIn, provider: Steady, kind: str
     ) -> None:
         standin.faults.add(kind, after=2)
         events, error = await until_failure(provider.stream(request("Write a long answer.")))
@@ -107,34 +108,29 @@ class TestCalls:
 
     @pytest.mark.parametrize("kind", ["stream_error", "reset", "eof"])
     async def test_a_stream_that_broke_before_any_text_is_begun_anew(
-        self, standin: StandIn, provider: AnthropicProvider, kind: str
+        self, standin: StandIn, provider: Steady, kind: str
     ) -> None:
         standin.faults.add(kind, after=0)
         assert await said(provider, "Hello")
         assert len(standin.log) == 2
 
     @pytest.mark.parametrize("status", [400, 401, 402, 404, 413])
-    async def test_what_cannot_pass_is_asked_once(
-        self, standin: StandIn, provider: AnthropicProvider, status: int
-    ) -> None:
+    async def test_what_cannot_pass_is_asked_once(self, standin: StandIn, provider: Steady, status: int) -> None:
         standin.faults.add("status", status=status, times=5)
         await until_failure(provider.stream(request("Hello")))
         assert len(standin.log) == 1
 
-    async def test_counting_is_tried_again_too(self, standin: StandIn, provider: AnthropicProvider) -> None:
+    async def test_counting_is_tried_again_too(self, standin: StandIn, provider: Steady) -> None:
         standin.faults.add("status", status=529, times=2, endpoint="count_tokens")
         assert await provider.count(request("Hello")) > 0
 
-    async def test_time_that_has_passed_counts(self, standin: StandIn) -> None:
-        now = iter([0.0, 44.9, 99.0])
+    async def test_time_that_has_passed_counts(self, standin: StandIn, client: AnthropicProvider) -> None:
+        now = iter([0.0, 0.0])
 
         async def nap(seconds: float) -> None:
             raise AssertionError("a wait was begun")
 
-        late = AnthropicProvider(
-            api_key="k", base_url=standin.base_url, clock=lambda: next(now), sleep=nap, chance=lambda: 1.0
-        )
+        late = Steady(client, clock=lambda: next(now, 44.9), sleep=nap, chance=lambda: 1.0)
         standin.faults.add("status", status=529)
         with pytest.raises(Overloaded):
             await collect(late.stream(request("Hello")))
-        await late.close()

@@ -6,10 +6,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chat.providers.anthropic import AnthropicProvider
 from chat.providers.base import Completion, ContextOverflow, Misconfigured
 from chat.providers.standin import StandIn
 from chat.providers.standin.faults import Faults
+from chat.providers.steady import Steady
 from tests.providers.building import MODEL, QUICK, collect, request, said, until_failure, wire
 from tests.providers.conftest import Post
 
@@ -82,7 +82,7 @@ class TestBeforeTheStream:
         ("wording", "actual", "limit"), [(1, 24_656, 16_000), (2, 23_951, 16_000), (3, 26_432, 16_000)]
     )
     async def test_every_wording_of_overflow_reads_as_one(
-        self, standin: StandIn, provider: AnthropicProvider, wording: int, actual: int, limit: int
+        self, standin: StandIn, provider: Steady, wording: int, actual: int, limit: int
     ) -> None:
         standin.faults.add("overflow", wording=wording)
         _, error = await until_failure(provider.stream(request("Hello")))
@@ -90,9 +90,7 @@ class TestBeforeTheStream:
         assert (error.actual, error.limit) == (actual, limit)
         assert await said(provider, "Hello")
 
-    async def test_a_400_that_only_mentions_a_prompt_is_none(
-        self, standin: StandIn, provider: AnthropicProvider
-    ) -> None:
+    async def test_a_400_that_only_mentions_a_prompt_is_none(self, standin: StandIn, provider: Steady) -> None:
         standin.faults.add("template")
         _, error = await until_failure(provider.stream(request("Hello")))
         assert type(error) is Misconfigured
@@ -102,7 +100,7 @@ class TestInsideTheStream:
     @pytest.mark.parametrize("kind", ["stream_error", "reset", "eof"])
     @pytest.mark.parametrize("after", [1, 5])
     async def test_it_happens_after_so_many_deltas(
-        self, standin: StandIn, provider: AnthropicProvider, kind: str, after: int
+        self, standin: StandIn, provider: Steady, kind: str, after: int
     ) -> None:
         # With a pause between deltas a reset cannot overtake what was sent before it.
         standin.delay_ms = 2
@@ -114,7 +112,7 @@ class TestInsideTheStream:
 
     @pytest.mark.parametrize("kind", ["stream_error", "eof"])
     async def test_it_happens_although_the_text_was_shorter(
-        self, standin: StandIn, provider: AnthropicProvider, kind: str
+        self, standin: StandIn, provider: Steady, kind: str
     ) -> None:
         standin.faults.add(kind, after=500)
         events, _ = await until_failure(provider.stream(request("Hello")))
@@ -122,9 +120,7 @@ class TestInsideTheStream:
         assert not any(isinstance(event, Completion) for event in events)
 
     @pytest.mark.parametrize("reason", ["max_tokens", "refusal", "model_context_window_exceeded"])
-    async def test_a_reply_ends_with_the_reason_told(
-        self, standin: StandIn, provider: AnthropicProvider, reason: str
-    ) -> None:
+    async def test_a_reply_ends_with_the_reason_told(self, standin: StandIn, provider: Steady, reason: str) -> None:
         standin.faults.add("stop", stop_reason=reason, after=3)
         *deltas, last = await collect(provider.stream(request(LONG)))
         assert (len(deltas), last.stop_reason) == (3, reason)
@@ -145,6 +141,6 @@ class TestInsideTheStream:
         assert data[-2]["usage"]["output_tokens"] > data[0]["message"]["usage"]["output_tokens"]
         assert data[-2]["delta"] == {"stop_reason": "end_turn", "stop_sequence": None}
 
-    async def test_a_responder_may_write_the_replies(self, standin: StandIn, provider: AnthropicProvider) -> None:
+    async def test_a_responder_may_write_the_replies(self, standin: StandIn, provider: Steady) -> None:
         standin.responder = lambda body: f"{len(body['messages'])} messages"
         assert await said(provider, "a", "b", "c") == "3 messages"

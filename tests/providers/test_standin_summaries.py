@@ -5,9 +5,9 @@ import pytest
 from chat.context import gate, prompts
 from chat.context.tokens import Counter
 from chat.context.values import Summary, Turn
-from chat.providers.anthropic import AnthropicProvider
 from chat.providers.base import Completion, Overloaded, TextDelta
 from chat.providers.standin import StandIn
+from chat.providers.steady import Steady
 from tests.providers.building import QUICK, collect, said, until_failure
 
 TALK = [
@@ -32,35 +32,33 @@ def verdict(text: str, stop_reason: str) -> gate.Verdict:
     )
 
 
-async def summarised(provider: AnthropicProvider) -> tuple[str, str]:
+async def summarised(provider: Steady) -> tuple[str, str]:
     *deltas, last = await collect(provider.stream(ASKED))
     assert isinstance(last, Completion)
     return "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)), last.stop_reason
 
 
 class TestLossy:
-    async def test_it_has_every_section_and_passes_the_gate(
-        self, standin: StandIn, provider: AnthropicProvider
-    ) -> None:
+    async def test_it_has_every_section_and_passes_the_gate(self, standin: StandIn, provider: Steady) -> None:
         text, stop_reason = await summarised(provider)
         assert standin.log[0].purpose == "summary"
         assert text.startswith(prompts.OPENING)
         assert [line for line in text.splitlines() if line.startswith("#")] == list(prompts.HEADINGS)
         assert verdict(text, stop_reason).ok
 
-    async def test_it_loses_most_exact_values(self, provider: AnthropicProvider) -> None:
+    async def test_it_loses_most_exact_values(self, provider: Steady) -> None:
         text, _ = await summarised(provider)
         values = ["A-7731", "1,240", "desk@example.org", "030-5551234"]
         assert sum(value in text for value in values) <= 1
 
-    async def test_it_says_what_was_said_and_repeats_no_orders(self, provider: AnthropicProvider) -> None:
+    async def test_it_says_what_was_said_and_repeats_no_orders(self, provider: Steady) -> None:
         text, _ = await summarised(provider)
         body = [line for line in text.splitlines() if line and not line.startswith(("#", "Previously"))]
         assert any(asked in text for asked, _ in TALK)
         assert "transcript" not in " ".join(body).lower()
         assert "Write the summary" not in text
 
-    async def test_merging_summaries_works_too(self, standin: StandIn, provider: AnthropicProvider) -> None:
+    async def test_merging_summaries_works_too(self, standin: StandIn, provider: Steady) -> None:
         text, _ = await summarised(provider)
         parts = [Summary(first=n, last=n, text=text, tokens=100, tier=1) for n in (1, 2)]
         *deltas, _ = await collect(provider.stream(prompts.merge_request(summaries=parts, model=QUICK, max_tokens=900)))
@@ -71,21 +69,19 @@ class TestLossy:
 
 class TestModes:
     @pytest.mark.parametrize("mode", ["blank", "garbage", "huge", "cut"])
-    async def test_no_broken_summary_passes_the_gate(
-        self, standin: StandIn, provider: AnthropicProvider, mode: str
-    ) -> None:
+    async def test_no_broken_summary_passes_the_gate(self, standin: StandIn, provider: Steady, mode: str) -> None:
         standin.summary_mode = mode
         assert not verdict(*await summarised(provider)).ok
 
-    async def test_an_error_is_one(self, standin: StandIn, provider: AnthropicProvider) -> None:
+    async def test_an_error_is_one(self, standin: StandIn, provider: Steady) -> None:
         standin.summary_mode = "error"
         _, error = await until_failure(provider.stream(ASKED))
         assert type(error) is Overloaded
 
-    async def test_a_slow_one_comes_late_but_whole(self, standin: StandIn, provider: AnthropicProvider) -> None:
+    async def test_a_slow_one_comes_late_but_whole(self, standin: StandIn, provider: Steady) -> None:
         standin.summary_mode, standin.summary_delay = "slow", 0.05
         assert verdict(*await summarised(provider)).ok
 
-    async def test_replies_are_not_touched(self, standin: StandIn, provider: AnthropicProvider) -> None:
+    async def test_replies_are_not_touched(self, standin: StandIn, provider: Steady) -> None:
         standin.summary_mode = "error"
         assert await said(provider, "Hello")
