@@ -88,7 +88,9 @@ class Page:
         self._after = 0.0
         self._pending: dict[UUID, tuple[Call, dict[str, Any]]] = {}
         self._changed = asyncio.Event()
-        self._acked = (0, 0, 0.0)
+        self._owed = 0  # characters of JSON that came since the last acknowledgement
+        self._acked_at = 0.0
+        self._newest = (0, 0)
         self._tasks: list[asyncio.Task[None]] = []
         self._settling: set[asyncio.Task[None]] = set()
         self._final = False
@@ -200,7 +202,7 @@ class Page:
                 self.connects.append(time.monotonic())
                 await self._hello()
                 async for message in self._socket:
-                    self._take(json.loads(message))
+                    self._take(message)
                 code = self._socket.close_code or 1006
             except websockets.ConnectionClosed as closed:
                 code = closed.rcvd.code if closed.rcvd else 1006
@@ -270,24 +272,31 @@ class Page:
                 self._say({"type": "ping", "t": int(now * 1000)})
             self._ack()
 
-    def _ack(self, *, full: bool = False) -> None:
-        if not self._acknowledge or self.live is None or not self.up:
+    def _ack(self, *, now: bool = False) -> None:
+        """Acknowledge what came, when it is much or long ago; the end of a reply at once."""
+        if not self._acknowledge or not self._owed or not self.up:
             return
-        reply = self.replies[self.live]
-        turn, end, at = self._acked
-        new = reply.end - (end if turn == reply.turn else 0)
-        if new and (new >= ACK_CHARS or (not full and time.monotonic() - at >= ACK_S)):
-            self._acked = (reply.turn, reply.end, time.monotonic())
-            self._say({"type": "ack", "turn": reply.turn, "end": reply.end})
+        if now or self._owed >= ACK_CHARS or time.monotonic() - self._acked_at >= ACK_S:
+            self._owed, self._acked_at = 0, time.monotonic()
+            turn, end = self._newest
+            self._say({"type": "ack", "turn": turn, "end": end})
 
     # --- frames ---
 
-    def _take(self, frame: dict[str, Any]) -> None:
+    def _take(self, message: str | bytes) -> None:
+        frame, size = json.loads(message), len(message)
         self._heard = time.monotonic()
         self.history.saw(self.session, frame)
         handler = getattr(self, f"_on_{frame['type']}", None)
         if handler:
             handler(frame)
+        if frame["type"] in ("snapshot", "delta", "block", "done"):
+            self._owed += size
+            turn, end = self._newest
+            # Blocks lag behind the text; the end of the newest frame of a reply covers them.
+            same = frame["type"] == "block" and turn == frame["turn"]
+            self._newest = (frame["turn"], max(end, frame["end"]) if same else frame["end"])
+            self._ack(now=frame["type"] == "done")
         self._changed.set()
 
     def _reply(self, turn: int) -> Reply:
@@ -355,7 +364,6 @@ class Page:
         reply.end = frame["end"]
         self.live = reply.turn
         self._shown(reply)
-        self._ack(full=True)
 
     def _on_reset(self, frame: dict[str, Any]) -> None:
         reply = self._reply(frame["turn"])
