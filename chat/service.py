@@ -10,6 +10,7 @@ import os
 import socket
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ import structlog
 from django.conf import settings
 
 from chat.context.budget import BudgetError
-from chat.flow import compactor, opening, upstream
+from chat.flow import allowing, compactor, opening, upstream
 from chat.flow.closing import announce
 from chat.flow.engine import Engine, UnknownWindow
 from chat.flow.jobs import JobRunner
@@ -30,10 +31,15 @@ from chat.providers.standin import StandIn
 from chat.store import leases
 from chat.store.closing import Closed
 from chat.store.database import Database
+from chat.store.following import Rows
+from chat.store.quotas import Caps
 from chat.store.rates import Rates
 from chat.stream import rendering
+from chat.stream.bus import Bus, NoBus, RedisBus
+from chat.stream.following import Following
 from chat.stream.hub import Hub
 from chat.stream.protocol import Close
+from chat.stream.telling import WORKERS
 from monitoring import recording
 
 log = structlog.get_logger(__name__)
@@ -51,6 +57,8 @@ class Service:
     hub: Hub
     database: Database
     owner: str
+    bus: Bus
+    following: Following | None = None
     runner: Runner | None = None
     jobs: JobRunner | None = None
     standin: StandIn | None = None
@@ -59,10 +67,32 @@ class Service:
 
     def wake(self) -> None:
         """A turn was opened or a job enqueued, perhaps in this process."""
+        self.wake_runner()
+        self.wake_jobs()
+
+    def wake_runner(self) -> None:
+        """A turn was opened: for our own runner, else for the others'."""
         if self.runner:
             self.runner.wake()
+        else:
+            self.bus.send(WORKERS, ("queued",))
+
+    def wake_jobs(self) -> None:
+        """A job was enqueued."""
         if self.jobs:
             self.jobs.wake()
+        else:
+            self.bus.send(WORKERS, ("job",))
+
+    def told(self, frame: list[Any]) -> None:
+        """Another process has work for whoever runs some, or wants a turn to stop. A hint: the rows say it too."""
+        match frame:
+            case ["queued"] if self.runner:
+                self.runner.wake()
+            case ["job"] if self.jobs:
+                self.jobs.wake()
+            case ["stop", int(turn_id)] if self.runner:
+                self.runner.stop_turn(turn_id)
 
     async def open_turn(
         self,
@@ -74,8 +104,9 @@ class Service:
         op: str = "new",
         of: int | None = None,
         base: int | None = None,
+        caps: Caps | None = None,
     ) -> Opened | Rejected:
-        """Store a user's message as a turn and wake the runner; see flow.opening."""
+        """Store a user's message as a turn and wake the runner; see flow.opening. `caps`: other than the settings'."""
         opened = await self.database.run(
             opening.open_turn,
             owner_id=owner_id,
@@ -87,20 +118,21 @@ class Service:
             base=base,
             count=self.engine.counter(settings.CHAT_MODEL).count,
             refusal=self.engine.provider.refusal,
+            worth=partial(allowing.most, self.engine),
+            caps=caps,
             runner=self.owner if self.runner else "",
         )
         if isinstance(opened, Opened):
             if not opened.duplicate:
                 self.hub.status(session_id, opened.turn_id, "queued")
-            if self.runner:
-                self.runner.wake()
+            self.wake_runner()
         return opened
 
     async def stop_turn(self, *, owner_id: int, session_id: UUID, turn_id: int) -> str:
         """Stop a turn for its owner; see flow.opening.ask_stop."""
         answer = await self.database.run(opening.ask_stop, owner_id=owner_id, session_id=session_id, turn_id=turn_id)
-        if answer == "asked" and self.runner:
-            self.runner.stop_turn(turn_id)
+        if answer == "asked" and not (self.runner and self.runner.stop_turn(turn_id)):
+            self.bus.send(WORKERS, ("stop", turn_id))
         if answer == "stopped":
             await announce(turn_id, self.engine, self.hub)
         return answer
@@ -141,9 +173,18 @@ async def start(
     engine = Engine(way.reply, database, background=way.background)
     hub = Hub(finished_blocks=rendering.finished_blocks, flush_s=settings.CHAT_FLUSH_MS / 1000)
     owner = f"{socket.gethostname()[:24]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    bus: Bus = RedisBus(settings.REDIS_URL) if settings.REDIS_URL else NoBus()
     service = Service(
-        engine=engine, hub=hub, database=database, owner=owner, standin=way.standin, rates=Rates(settings.REDIS_URL)
+        engine=engine,
+        hub=hub,
+        database=database,
+        owner=owner,
+        bus=bus,
+        standin=way.standin,
+        rates=Rates(settings.REDIS_URL),
     )
+    following = service.following = Following(hub, bus, Rows(database), service.told)
+    following.start()
     await engine.load_counters()
     default = settings.CHAT_RUNNER
     if run_turns if run_turns is not None else default:
@@ -154,6 +195,9 @@ async def start(
         service.jobs.start()
         if sweep:
             service.loops.append(asyncio.create_task(_sweep(service), name="sweep"))
+    if service.runner or service.jobs:
+        bus.listen(WORKERS)
+    recording.register_source("bus", lambda: {**bus.numbers(), **following.numbers()})
     recording.register_source("hub", lambda: {"live_turns": hub.live_turns, "sockets": hub.watchers})
     _current = service
     log.info("service_started", owner=owner, runner=service.runner is not None, standin=way.standin is not None)
@@ -181,6 +225,9 @@ async def stop() -> None:
         await service.jobs.stop()
     if service.runner:
         await service.runner.stop()
+    if service.following:
+        await service.following.stop()
+    await service.bus.stop()
     with contextlib.suppress(Exception):
         await service.engine.save_counters(now=True)
     await service.rates.close()
@@ -192,8 +239,8 @@ async def stop() -> None:
 
 def _runner(service: Service) -> Runner:
     def closed(end: Closed) -> None:
-        if service.jobs and end.compacts:
-            service.jobs.wake()
+        if end.compacts:
+            service.wake_jobs()
 
     return Runner(
         service.engine,
@@ -236,6 +283,6 @@ async def sweep_once(service: Service) -> int:
             room = budget.room(budget.system + budget.summaries_at_most + budget.facts)
             marks[model] = int(room * settings.CHAT_SOFT_MARK)
     made = await service.database.run(compactor.sweep, marks)
-    if made and service.jobs:
-        service.jobs.wake()
+    if made:
+        service.wake_jobs()
     return made

@@ -4,14 +4,18 @@ A reply is one growing text with an end; a socket holds only where it stopped. S
 catches up in one frame, and no frame is made before a socket asks for it. Text is coalesced: the first delta wakes
 the sockets at once, later ones after `FLUSH_S` or `FLUSH_CHARS` characters. Finished markdown blocks are rendered
 once, in a thread, and only while somebody watches. No database here, and nothing that blocks the loop.
+
+A reply that another process writes is held here too, while somebody watches it here: as a `Followed`, which whoever
+follows it (see stream.following) feeds. What happens here is told to the `outlet`, which passes it on.
 """
 
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
+from chat.stream.followed import Followed
 from chat.stream.live import Live
 from chat.stream.protocol import Bye, Done, Gone, Notice, Outbound, Status
 from chat.stream.watcher import Watcher
@@ -20,6 +24,34 @@ FLUSH_S = 0.05
 FLUSH_CHARS = 512
 
 FinishedBlocks = Callable[[str], tuple[int, list[str]]]
+
+
+class Outlet(Protocol):
+    """Who is told what happens in this process. No method blocks or raises."""
+
+    def begun(self, session: UUID, live: Live) -> None:
+        """A reply starts here."""
+
+    def grown(self, session: UUID, live: Live, start: int) -> None:
+        """A reply of this process shows more text, from `start` on."""
+
+    def said(self, session: UUID, frame: Outbound) -> None:
+        """Something that is no text: a status, a notice, the end of the conversation."""
+
+    def ended(self, session: UUID, done: Done) -> None:
+        """A reply of this process has ended and is stored."""
+
+    def dropped(self, session: UUID) -> None:
+        """A reply goes on elsewhere, or not yet."""
+
+    def watched(self, session: UUID) -> None:
+        """A first socket watches."""
+
+    def unwatched(self, session: UUID) -> None:
+        """The last socket left."""
+
+    def expected(self, session: UUID, turn: int) -> None:
+        """A page waits for this turn, of which this process has nothing."""
 
 
 class _Channel:
@@ -38,6 +70,8 @@ class Hub:
     `finished_blocks` renders the finished blocks at the start of a text (see stream.rendering); it runs in a thread.
     """
 
+    outlet: Outlet | None = None
+
     def __init__(
         self, *, finished_blocks: FinishedBlocks, flush_s: float = FLUSH_S, flush_chars: int = FLUSH_CHARS
     ) -> None:
@@ -54,17 +88,29 @@ class Hub:
         channel.watchers.add(watcher)
         if channel.live:
             self._render(channel, channel.live)
+        if self.outlet and len(channel.watchers) == 1:
+            self.outlet.watched(session)
         return watcher
 
+    def expect(self, session: UUID, turn: int) -> None:
+        """A page waits for a turn that nothing is here of: its reply is written elsewhere, or will be."""
+        if self.outlet:
+            self.outlet.expected(session, turn)
+
     def live(self, session: UUID) -> Live | None:
-        """The reply that is being written in this process, if any."""
+        """The reply that is being written, here or followed from here, if any."""
         channel = self._channels.get(session)
         return channel.live if channel else None
+
+    def watching(self, session: UUID) -> bool:
+        """Whether a socket of this process watches."""
+        channel = self._channels.get(session)
+        return channel is not None and bool(channel.watchers)
 
     @property
     def live_turns(self) -> int:
         """How many replies are being written in this process."""
-        return sum(1 for channel in self._channels.values() if channel.live)
+        return sum(1 for one in self._channels.values() if one.live and not isinstance(one.live, Followed))
 
     @property
     def watchers(self) -> int:
@@ -72,16 +118,16 @@ class Hub:
         return sum(len(channel.watchers) for channel in self._channels.values())
 
     def begin(self, session: UUID, turn: int, number: int, epoch: int) -> Live:
-        """A reply starts. A later attempt at the same turn resets what the sockets have."""
-        channel = self._channels.setdefault(session, _Channel())
-        before = channel.live
+        """A reply starts here. A later attempt at the same turn resets what the sockets have."""
         live = Live(turn, number, epoch)
-        channel.live = live
-        if before is not None:
-            self._stop_timer(before)
-        for watcher in channel.watchers:
-            watcher.begin(live)
+        self._install(session, live)
+        if self.outlet:
+            self.outlet.begun(session, live)
         return live
+
+    def follow(self, session: UUID, live: Followed) -> None:
+        """A reply that starts, or runs already, in another process."""
+        self._install(session, live)
 
     def append(self, session: UUID, live: Live, text: str) -> None:
         """More text of a reply."""
@@ -92,21 +138,22 @@ class Hub:
         elif waiting >= self._flush_chars:
             self._flush(session, live)
 
+    def extend(self, session: UUID, live: Followed, text: str) -> None:
+        """More text of a followed reply: it was coalesced where it was written, and is shown at once."""
+        live.add(text)
+        self._show(session, live)
+
     def status(self, session: UUID, turn: int, phase: str, since_ms: int = 0) -> None:
         """What a turn is doing while no text comes: queued, waiting, retrying, compacting."""
-        frame = Status(turn=turn, phase=phase, since_ms=since_ms)
-        live = self.live(session)
-        if live and live.turn == turn:
-            live.phase = frame
-        self._tell(session, frame)
+        self._say(session, Status(turn=turn, phase=phase, since_ms=since_ms))
 
     def notice(self, session: UUID, *, kind: str, first: int, last: int) -> None:
         """A notice was stored."""
-        self._tell(session, Notice(kind=kind, range=(first, last)))
+        self._say(session, Notice(kind=kind, range=(first, last)))
 
     def gone(self, session: UUID) -> None:
         """The conversation is there no more."""
-        self._tell(session, Gone(session=session))
+        self._say(session, Gone(session=session))
 
     def bye(self, *, code: int, reconnect_after_ms: int) -> None:
         """This process is about to end: every socket is told so, and when to come back."""
@@ -114,7 +161,10 @@ class Hub:
             self._tell(session, Bye(code=code, reconnect_after_ms=reconnect_after_ms))
 
     def tell(self, session: UUID, frame: Outbound) -> None:
-        """Any other frame for everybody who watches."""
+        """A frame for everybody who watches in this process."""
+        live = self.live(session)
+        if isinstance(frame, Status) and live and live.turn == frame.turn:
+            live.phase = frame
         self._tell(session, frame)
 
     def finish(
@@ -129,10 +179,12 @@ class Hub:
         text: str | None = None,
     ) -> None:
         """The reply has ended and is stored. `text` is what was stored, where it is not what was streamed."""
-        live.flush()
+        start = live.end
+        if live.flush() and self.outlet:
+            self.outlet.grown(session, live, start)
         self._stop_timer(live)
         stored = live.text if text is None else text
-        live.done = Done(
+        done = Done(
             turn=live.turn,
             epoch=live.epoch,
             number=live.number,
@@ -143,6 +195,13 @@ class Hub:
             usage=usage,
             gauge=gauge,
         )
+        self.conclude(session, live, done)
+        if self.outlet:
+            self.outlet.ended(session, done)
+
+    def conclude(self, session: UUID, live: Live, done: Done) -> None:
+        """The reply has ended: in this process, or as another one says."""
+        live.done = done
         channel = self._channels.get(session)
         if channel is None:
             return
@@ -150,11 +209,20 @@ class Hub:
             channel.live = None
         for watcher in channel.watchers:
             watcher.wake()
-        if not channel.watchers:
+        if not channel.watchers and channel.live is None:
             self._channels.pop(session, None)
 
     def drop(self, session: UUID, live: Live) -> None:
         """The reply went on elsewhere, or waits to be started again: no end is announced."""
+        self._drop(session, live)
+        if self.outlet:
+            self.outlet.dropped(session)
+
+    def unfollow(self, session: UUID, live: Followed) -> None:
+        """The reply is followed no more: there is no such turn, or nobody watches it here."""
+        self._drop(session, live)
+
+    def _drop(self, session: UUID, live: Live) -> None:
         self._stop_timer(live)
         channel = self._channels.get(session)
         if channel is None:
@@ -166,12 +234,27 @@ class Hub:
         if not channel.watchers and channel.live is None:
             self._channels.pop(session, None)
 
+    def _install(self, session: UUID, live: Live) -> None:
+        channel = self._channels.setdefault(session, _Channel())
+        before, channel.live = channel.live, live
+        if before is not None:
+            self._stop_timer(before)
+        for watcher in channel.watchers:
+            watcher.begin(live)
+
     def _tick(self, session: UUID, live: Live) -> None:
         live.timer = None
         if live.done is None and self._flush(session, live):
             live.timer = asyncio.get_running_loop().call_later(self._flush_s, self._tick, session, live)
 
     def _flush(self, session: UUID, live: Live) -> bool:
+        start = live.end
+        shown = self._show(session, live)
+        if shown and self.outlet:
+            self.outlet.grown(session, live, start)
+        return shown
+
+    def _show(self, session: UUID, live: Live) -> bool:
         live.phase = None
         if not live.flush():
             return False
@@ -203,6 +286,11 @@ class Hub:
             for watcher in channel.watchers:
                 watcher.wake()
 
+    def _say(self, session: UUID, frame: Outbound) -> None:
+        self.tell(session, frame)
+        if self.outlet:
+            self.outlet.said(session, frame)
+
     def _tell(self, session: UUID, frame: Outbound) -> None:
         channel = self._channels.get(session)
         if channel:
@@ -211,10 +299,13 @@ class Hub:
 
     def _forget(self, session: UUID, watcher: Watcher) -> None:
         channel = self._channels.get(session)
-        if channel:
+        if channel and watcher in channel.watchers:
             channel.watchers.discard(watcher)
-            if not channel.watchers and channel.live is None:
-                self._channels.pop(session, None)
+            if not channel.watchers:
+                if channel.live is None:
+                    self._channels.pop(session, None)
+                if self.outlet:
+                    self.outlet.unwatched(session)
 
     def _stop_timer(self, live: Live) -> None:
         if live.timer:
