@@ -12,14 +12,15 @@ from django.db import transaction
 from chat.context import gauge as gauges
 from chat.context.budget import Budget
 from chat.context.compaction import MESSAGES_A_TURN, Policy, level
-from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS
+from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS, Counter
 from chat.context.values import Assembled
+from chat.flow import allowing
 from chat.flow.engine import Engine
 from chat.flow.failures import bare
 from chat.flow.running import Running
 from chat.models import ChatSession, Turn
 from chat.providers.base import ContextOverflow
-from chat.store import closing, leases
+from chat.store import closing, leases, quotas
 from chat.store.closing import Closed, Outcome, Sent
 from chat.store.leases import Claim
 from chat.store.loading import Loaded
@@ -31,6 +32,7 @@ from monitoring import recording
 PRIORITY = {"soft": 0, "high": 10, "hard": 20}
 # A measured prompt this far from its estimate is not one prompt's difference: something else changed too.
 LEAST_RATIO, MOST_RATIO = 0.25, 4.0
+PESSIMISTIC = Counter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ async def ending(
     thinking = sum(step.tokens for step in running.steps if step.kind == "thinking")
     whole = bool(running.stop_reason)
     prompt_tokens = _measured_prompt(loaded, assembled, measured)
+    used, cost = allowing.used(running, loaded.model, 0 if whole else counter.count(running.text)) if loaded else (0, 0)
     outcome = Outcome(
         status=status,
         reply=text,
@@ -80,6 +83,8 @@ async def ending(
         reply_source=Turn.Source.API if whole else Turn.Source.ESTIMATED,
         steps=tuple(running.steps),
         sent=_sent(loaded, assembled, measured),
+        used=used,
+        cost=cost,
     )
     call, events, room, meter = None, (), 0, None
     if loaded and budget and policy and assembled:
@@ -132,8 +137,11 @@ def _said_less(running: Running, status: str) -> bool:
 def record_broken(
     running: Running, loaded: Loaded, budget: Budget, policy: Policy, assembled: Assembled, error: str
 ) -> None:
-    """Record a call that broke off and is followed by another attempt."""
-    recording.record_call(**_call(running, loaded, budget, policy, assembled, error))
+    """Record a call that broke off and is followed by another attempt. One transaction."""
+    with transaction.atomic():
+        recording.record_call(**_call(running, loaded, budget, policy, assembled, error))
+        used, cost = allowing.used(running, loaded.model, PESSIMISTIC.count(running.text))
+        quotas.spend(loaded.owner_id, used=used, cost=cost)
 
 
 async def announce(turn_id: int, engine: Engine, hub: Hub) -> None:

@@ -69,6 +69,11 @@ class Engine:
             self._windows[model] = (info, time.monotonic())
             return info
 
+    def known_window(self, model: str) -> ModelInfo | None:
+        """The model's window as this process has learnt it, without asking; from any thread."""
+        known = self._windows.get(model)
+        return known[0] if known else None
+
     async def _ask_window(self, model: str) -> ModelInfo:
         override = settings.CHAT_CONTEXT_WINDOW
         if override:

@@ -18,6 +18,7 @@ from chat.providers.standin.request import purpose
 from chat.providers.tally import Tally
 from chat.store import sessions
 from chat.store.portable.values import Conversation, Question
+from chat.store.quotas import Caps
 from chat.stream.hub import Watcher
 from chat.stream.protocol import Done
 
@@ -119,6 +120,7 @@ class Replayer:
             text=text,
             op="new" if of is None else "edit",
             of=of,
+            caps=Caps(),
         )
         if isinstance(opened, Rejected):
             raise TurnLost(opened.code)
