@@ -1,6 +1,6 @@
 """Real processes, real servers, a stand-in for the model, a bad network, and clients that remember what they saw."""
 
-from tests.faults.harness.databases import PASSWORD, Person, PostgreSQL, SQLite, eventually
+from tests.faults.harness.databases import PASSWORD, Person, PostgreSQL, SQLite
 from tests.faults.harness.history import Call, History
 from tests.faults.harness.measured import measured, percentile
 from tests.faults.harness.page import Page, Reply
@@ -8,6 +8,7 @@ from tests.faults.harness.processes import Process, Web, Worker
 from tests.faults.harness.proxy import Proxy
 from tests.faults.harness.site import ORIGIN, Site
 from tests.faults.harness.upstream import Upstream
+from tests.faults.harness.waiting import eventually
 from tests.faults.harness.web import post, post_form, sign_in, turn
 
 __all__ = [

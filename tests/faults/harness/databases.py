@@ -9,8 +9,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -141,18 +139,19 @@ class PostgreSQLDatabase:
 
     def __init__(self, server: PostgreSQL, own: str, url: str, people: dict[str, Person]) -> None:
         self.server, self.url, self.people = server, url, people
-        self._own = own
+        self.direct = own
+        """Where psycopg reaches it, past every proxy."""
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """See `Database`."""
-        with psycopg.connect(self._own, autocommit=True) as connection:
+        with psycopg.connect(self.direct, autocommit=True) as connection:
             cursor = connection.execute(sql, values)
             return cursor.fetchall() if cursor.description else []
 
     def drop(self) -> None:
         """Cut whoever is connected, and delete it."""
         if self.server.running:
-            name = self._own.rsplit("/", 1)[1]
+            name = self.direct.rsplit("/", 1)[1]
             self.server._administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
@@ -193,16 +192,3 @@ class SQLiteDatabase:
 
     def drop(self) -> None:
         """Its directory goes with the test."""
-
-
-def eventually(database: Database, sql: str, values: Sequence[Any], wanted: Any, patience: float) -> float:
-    """Wait until the first column of the first row is `wanted`; the seconds it took."""
-    began = time.monotonic()
-    while True:
-        rows = database.rows(sql, *values)
-        found = rows[0][0] if rows else None
-        if found == wanted:
-            return time.monotonic() - began
-        if time.monotonic() - began > patience:
-            raise AssertionError(f"{sql} gives {found!r}, not {wanted!r}, after {patience} s")
-        time.sleep(0.02)

@@ -172,10 +172,11 @@ class Web(Process):
         """Where it is reached."""
         return f"http://127.0.0.1:{self.port}"
 
-    def get(self, path: str, patience: float = PATIENCE_S) -> tuple[int, str]:
-        """Status and text of a page; 0 when nobody answers."""
+    def get(self, path: str, patience: float = PATIENCE_S, *, cookie: str = "") -> tuple[int, str]:
+        """Status and text of a page, as whoever the cookie is of; 0 when nobody answers."""
+        request = urllib.request.Request(self.url + path, headers={"Cookie": f"sessionid={cookie}"} if cookie else {})
         try:
-            with urllib.request.urlopen(self.url + path, timeout=patience) as answer:
+            with urllib.request.urlopen(request, timeout=patience) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

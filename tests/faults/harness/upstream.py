@@ -2,9 +2,7 @@
 
 import json
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +55,6 @@ class Upstream(Process):
         """Those of `calls` that are being answered now."""
         return [record for record in self.calls(asked) if record["outcome"] == "open"]
 
-    def eventually(self, asked: str, true: Callable[[list[dict[str, Any]]], bool], patience: float) -> float:
-        """Wait until `true(calls)`; the seconds it took. AssertionError with the records otherwise."""
-        began = time.monotonic()
-        while not true(found := self.calls(asked)):
-            if time.monotonic() - began > patience:
-                raise AssertionError(f"not within {patience} s: {[_short(record) for record in found]}")
-            time.sleep(0.02)
-        return time.monotonic() - began
-
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.control_port}{path}",
@@ -75,7 +64,3 @@ class Upstream(Process):
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read())
-
-
-def _short(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: record[name] for name in ("asked", "outcome", "status", "deltas", "error")}
