@@ -154,7 +154,13 @@ class Process:
     def tracebacks(self) -> list[str]:
         """Every traceback that it wrote, ever, and what was never awaited or never retrieved."""
         text = self.output(whole=True)
-        signs = ("Traceback (most recent call last)", "never retrieved", "was never awaited", "database is locked")
+        signs = (
+            "Traceback (most recent call last)",
+            '"error_at":',
+            "never retrieved",
+            "was never awaited",
+            "database is locked",
+        )
         return [f"{self.name}: {line[:2000]}" for line in text.splitlines() if any(sign in line for sign in signs)]
 
 
