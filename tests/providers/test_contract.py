@@ -26,8 +26,10 @@ from chat.providers.base import (
     Unavailable,
     Usage,
 )
+from chat.providers.retry import RetryPolicy
 from chat.providers.scripted import ScriptedProvider
 from chat.providers.standin import StandIn, start_standin
+from chat.providers.steady import Steady
 from chat.providers.tally import Tally
 from tests.providers.building import collect, request, text, until_failure
 
@@ -81,6 +83,14 @@ class TalliedStage(ScriptedStage):
     def __init__(self) -> None:
         super().__init__()
         self.provider = Tally(self.provider)
+
+
+class SteadyStage(ScriptedStage):
+    """The double behind the policy, whose own further attempts are off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.provider = Steady(self.provider, retry=RetryPolicy(attempts=1))
 
 
 class MockedStage(Stage):
@@ -209,6 +219,10 @@ async def _tallied() -> Stage:
     return TalliedStage()
 
 
+async def _steady() -> Stage:
+    return SteadyStage()
+
+
 async def _mocked() -> Stage:
     return MockedStage()
 
@@ -218,8 +232,8 @@ async def _over_http() -> Stage:
 
 
 @pytest.fixture(
-    params=[_scripted, _tallied, _mocked, _over_http],
-    ids=["scripted", "tallied", "mock transport", "stand-in over http"],
+    params=[_scripted, _tallied, _steady, _mocked, _over_http],
+    ids=["scripted", "tallied", "steady", "mock transport", "stand-in over http"],
 )
 async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     make: Callable[[], Awaitable[Stage]] = request.param

@@ -2,7 +2,7 @@
 
 GET /log?since=N        the records from the N-th on, each with its place `index`
 POST /faults            script one fault (the fields of `Fault`); DELETE /faults forgets what has not happened yet
-POST /settings          change `window`, `delay_ms`, `first_ms`, `keep_bodies`, `summary_mode`, `summary_delay`
+POST /settings          change `window`, `delay_ms`, `first_ms`, `keep_bodies`, `summary_mode`, `summary_delay`, `keys`
 Loopback only, JSON only; never open where the stand-in is anything but a test's.
 """
 
@@ -13,7 +13,7 @@ from aiohttp import web
 
 from .server import StandIn
 
-SETTINGS = ("window", "delay_ms", "first_ms", "keep_bodies", "summary_mode", "summary_delay", "cache_minimum")
+SETTINGS = ("window", "delay_ms", "first_ms", "keep_bodies", "summary_mode", "summary_delay", "cache_minimum", "keys")
 
 
 class Control:

@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +69,7 @@ class StandIn:
 
     `summary_delay` is how late, in seconds, a summary comes in the mode "slow". `cache_minimum` overrides the
     models' own shortest cached prefix, in tokens. `responder`, when set, writes a reply's text instead of the
-    stand-in's own composing, where it returns any.
+    stand-in's own composing, where it returns any. `keys`, when set, are the only ones that are let in.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class StandIn:
         self.cache_minimum = cache_minimum
         self.summary_mode: Mode = "lossy"
         self.summary_delay = 30.0
+        self.keys: Sequence[str] | None = None
         self.responder: Callable[[dict[str, Any]], str | None] | None = None
         self.log: list[Record] = []
         self.faults = Faults()
@@ -155,7 +156,7 @@ class StandIn:
         record = Record(endpoint)
         self._keep(record)
         try:
-            _check_key(http)
+            self._check_key(http)
             response: web.StreamResponse = await handler(http, record, request_id)
             record.status = response.status
             record.outcome = "sent" if record.outcome == "open" else record.outcome
@@ -273,6 +274,12 @@ class StandIn:
                 raise error
         return fault
 
+    def _check_key(self, http: web.Request) -> None:
+        key = http.headers.get("x-api-key", "").strip()
+        key = key or http.headers.get("authorization", "").removeprefix("Bearer").strip()
+        if key in ("", "invalid") or (self.keys is not None and key not in self.keys):
+            raise ApiError(401, "invalid x-api-key")
+
     def _keep(self, record: Record) -> None:
         self.log.append(record)
         if len(self.log) > LOG_LENGTH:
@@ -284,13 +291,6 @@ async def start_standin(*, host: str = "127.0.0.1", port: int = 0, window: int, 
     standin = StandIn(window=window, **options)
     await standin.start(host, port)
     return standin
-
-
-def _check_key(http: web.Request) -> None:
-    key = http.headers.get("x-api-key", "").strip()
-    bearer = http.headers.get("authorization", "").removeprefix("Bearer").strip()
-    if (key or bearer) in ("", "invalid"):
-        raise ApiError(401, "invalid x-api-key")
 
 
 def _digest(value: Any) -> str:
