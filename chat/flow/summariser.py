@@ -7,10 +7,12 @@ import uuid
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 
 from chat.context import prompts
 from chat.context.extract import extractive_summary
@@ -19,7 +21,7 @@ from chat.context.values import Request, Summary, Turn
 from chat.flow.engine import Engine
 from chat.models import Summary as SummaryRow
 from chat.providers.base import Completion, ProviderError, TextDelta, Usage
-from chat.store import summaries
+from chat.store import quotas, summaries
 from chat.store.database import storable
 from chat.store.summaries import Made
 from monitoring import recording
@@ -141,7 +143,7 @@ async def _ask(work: Assignment, model: str, engine: Engine) -> tuple[str, str]:
     finally:
         window = await engine.window(model)
         await engine.database.run(
-            recording.record_call,
+            _record,
             call=call,
             session=work.session_id,
             user=work.owner_id,
@@ -164,6 +166,15 @@ async def _ask(work: Assignment, model: str, engine: Engine) -> tuple[str, str]:
             system_digest=hashlib.sha256(request.system[0].text.encode()).hexdigest(),
         )
     return storable("".join(parts)), stop_reason
+
+
+def _record(**call: Any) -> None:
+    """Record a call, and count it for the owner: summaries are part of what they use. One transaction."""
+    sizes = {name: call[name] for name in ("input", "cache_read", "cache_write", "output")}
+    with transaction.atomic():
+        if recording.record_call(**call):
+            cost = recording.price(call["model"], ttl="5m", **sizes)
+            quotas.spend(call["user"], used=sum(sizes.values()), cost=cost)
 
 
 def _judge(work: Assignment, text: str, stop_reason: str, engine: Engine) -> Verdict:

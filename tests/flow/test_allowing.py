@@ -155,6 +155,20 @@ async def test_no_call_is_made_past_a_cap_with_twenty_messages_at_once(start: St
     assert (row.live, row.reserved) == (0, 0)
 
 
+async def test_a_summary_counts_for_the_owner_of_the_conversation(start: Start) -> None:
+    chat = await start(window=8_000)
+    for number in range(60):
+        await chat.say(f"Question {number}: " + "what happened to the order in the warehouse last week? " * 12)
+        await chat.settled()
+        if ModelCall.objects.filter(purpose="summary").exists():
+            break
+    row = Allowance.objects.get(user=chat.owner)
+    calls = ModelCall.objects.all()
+    assert {call.purpose for call in calls} == {"reply", "summary"}
+    assert row.used == sum(call.input + call.cache_read + call.cache_write + call.output for call in calls)
+    assert row.cost == sum(round(call.cost * 1_000_000) for call in calls)
+
+
 def sessions_of(chat: Chat, count: int) -> list[ChatSession]:
     return [sessions.create(chat.owner) for _ in range(count)]
 
