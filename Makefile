@@ -1,5 +1,5 @@
 # `make run` serves on http://127.0.0.1:8000 (HOST and PORT override); `make test` runs every test there is.
-.PHONY: run test quick bench lint lock
+.PHONY: run test quick bench bench-relay bench-scale lint lock
 .SILENT:
 PYTHON_IN = .venv/bin/python
 
@@ -22,6 +22,16 @@ quick:
 bench:
 	.ci/setup test
 	exec $(PYTHON_IN) -m tests.bench
+
+# Beside a plain relay, on both databases: about half an hour. Wants two idle cores.
+bench-relay:
+	.ci/setup test
+	exec $(PYTHON_IN) -m tests.bench relay
+
+# Ten thousand open sockets.
+bench-scale:
+	.ci/setup test
+	exec $(PYTHON_IN) -m tests.bench scale
 
 lint:
 	.ci/setup test

@@ -1,6 +1,7 @@
 """Run the benchmarks one after the other, each in a process of its own. `python -m tests.bench [NAME ...]`
 
-A benchmark is a module `tests/bench/bench_*.py` that can be run and prints one labelled line a figure.
+A benchmark is a module `tests/bench/bench_*.py` that can be run and prints one labelled line a figure. Those that
+take longer than a few minutes run only when they are named.
 """
 
 import subprocess
@@ -9,19 +10,21 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+LONG = ("relay", "scale")
 
 
 def main() -> int:
     """Returns the exit code: 0 when every benchmark ran."""
     wanted = sys.argv[1:]
-    names = [path.stem for path in sorted(HERE.glob("bench_*.py"))]
+    names = [path.stem.removeprefix("bench_") for path in sorted(HERE.glob("bench_*.py"))]
     failed = []
     for name in names:
-        if wanted and name.removeprefix("bench_") not in wanted:
+        if name not in wanted if wanted else name in LONG:
             continue
-        print(f"\n== {name.removeprefix('bench_')} ==", flush=True)
+        print(f"\n== {name} ==", flush=True)
         started = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", f"tests.bench.{name}"], cwd=HERE.parent.parent, check=False)
+        command = [sys.executable, "-m", f"tests.bench.bench_{name}"]
+        done = subprocess.run(command, cwd=HERE.parent.parent, check=False)
         print(f"({time.monotonic() - started:.0f} s)", flush=True)
         if done.returncode:
             failed.append(name)
