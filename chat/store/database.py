@@ -8,6 +8,7 @@ pool hands out connections) its connection.
 import asyncio
 import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
@@ -23,6 +24,7 @@ T = TypeVar("T")
 ATTEMPTS = 6
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 2.0
+INSIST_S = 600.0
 
 
 class Database:
@@ -53,6 +55,21 @@ class Database:
     async def read(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a unit of work that only reads."""
         return await self._run(self._readers, work, *args, **kwargs)
+
+    async def insist(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a unit of work that must not be lost while this process lives: it waits for a database that is away.
+
+        Raises what the work raises once INSIST_S seconds of that have passed, and any other error at once.
+        """
+        end = time.monotonic() + INSIST_S
+        while True:
+            try:
+                return await self.run(work, *args, **kwargs)
+            except (OperationalError, InterfaceError) as error:
+                if time.monotonic() > end:
+                    raise
+                log.warning("database_awaited", error=type(error).__name__)
+                await asyncio.sleep(LONGEST_WAIT_S * random.random())
 
     async def _run(self, pool: ThreadPoolExecutor, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()

@@ -5,7 +5,7 @@ SELECTs in one READ COMMITTED transaction see a gap between two commits all the 
 is at hand, one statement is enough: see store.recent.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -142,6 +142,21 @@ def load(turn_id: int, limits: LimitsOf, recent: Recent | None = None) -> Loaded
                 recent.put(key, window)
             return _loaded(turn_id, head, window)
     raise MovedTooOften
+
+
+def following(
+    loaded: Loaded, row: tuple[Any, ...], steps: Sequence[context.Step], limits: LoadLimits
+) -> tuple[Key, Window] | None:
+    """What the load of the next turn would find after this one closed as `row`; None where only the database knows.
+
+    Only while the context version is still the one that was loaded.
+    """
+    closed = Row(*row)
+    key = Key(str(loaded.session_id), loaded.context_version, closed.id, limits.turns, limits.tokens)
+    # Thinking is deleted at close.
+    kept = [[getattr(step, name) for name in STEP] for step in steps if step.kind != "thinking"]
+    window = loaded.window.followed_by(row, kept, key, closed.tokens_upto)
+    return (key, window) if window else None
 
 
 def _read(head: Head, limits: LoadLimits) -> Window:

@@ -1,7 +1,12 @@
-"""Any order of sends, answers, edits, switches, compactions, merges, trims and reaping keeps every invariant."""
+"""Any order of sends, answers, edits, switches, compactions, merges, trims and reaping keeps every invariant.
+
+`CHAT_MACHINE=examples,steps` runs more of it than the suite does: CHAT_MACHINE=20,500 takes about ten minutes.
+"""
 
 import itertools
+import os
 import uuid
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -21,22 +26,51 @@ from hypothesis.stateful import (
 )
 
 from chat.context.values import Line, Manifest, Part, Run, Step
+from chat.flow import opening
 from chat.models import ChatSession, Summary, Turn
-from chat.store import branches, closing, integrity, leases, summaries
+from chat.store import branches, closing, integrity, leases, loading, summaries
 from chat.store.closing import Outcome, Sent
+from chat.store.loading import LoadLimits
+from chat.store.recent import Key, Window
 from tests.store.building import USAGE, conversation, draft, extend, reread
 
 _names = itertools.count()
+LIMITS = (LoadLimits(turns=3, tokens=100_000), LoadLimits(turns=400, tokens=300))
+
+
+class Memory:
+    """A window cache as another process sees it: what comes back has been text."""
+
+    hits = 0
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[Key, str]] = {}
+
+    def get(self, key: Key) -> Window | None:
+        found = self.kept.get(key.session)
+        if found is None or found[0] != key:
+            return None
+        Memory.hits += 1
+        return Window.from_json(found[1])
+
+    def put(self, key: Key, window: Window) -> None:
+        self.kept[key.session] = (key, window.to_json())
+
+    def forget(self, session: str) -> None:
+        self.kept.pop(session, None)
 
 
 class Conversation(RuleBasedStateMachine):
     """One session; the rules are what people, runners, compactors and crashes do to it."""
 
-    @initialize(turns=st.integers(0, 12))
-    def begin(self, turns: int) -> None:
+    @initialize(turns=st.integers(0, 12), limits=st.sampled_from(LIMITS))
+    def begin(self, turns: int, limits: LoadLimits) -> None:
         """A conversation that may have been imported."""
+        self.limits = limits
         owner = get_user_model().objects.create(username=f"machine-{next(_names)}")
         self.session = conversation(owner, turns)
+        self.recent = Memory()
+        self.sent: list[tuple[uuid.UUID, str]] = []
 
     def teardown(self) -> None:
         """All examples share one transaction: what is left waiting here would be claimed there."""
@@ -51,13 +85,47 @@ class Conversation(RuleBasedStateMachine):
     def live(self) -> Turn | None:
         return Turn.objects.live().filter(session=self.session).first()
 
+    def open(self, client_id: uuid.UUID, text: str) -> opening.Opened | opening.Rejected:
+        return opening.open_turn(
+            owner_id=self.session.owner_id, session_id=self.session.pk, client_id=client_id, text=text
+        )
+
     @rule()
     def send(self) -> None:
         """A new message; refused while one lives."""
-        if self.live is None:
-            with transaction.atomic():
-                row = branches.locked(self.session.pk)
-                branches.new_turn(row, prompt="Next.", client_id=uuid.uuid4(), tokens=9)
+        busy, total = self.live is not None, self.row.turns_total
+        answer = self.open(client_id := uuid.uuid4(), "Next.")
+        if busy:
+            assert answer == opening.Rejected("busy", opening.BUSY_RETRY_MS)
+        else:
+            assert isinstance(answer, opening.Opened)
+            self.sent.append((client_id, "Next."))
+        assert self.row.turns_total == total + (not busy)
+
+    @rule(times=st.integers(1, 4), steps=st.booleans())
+    def talk(self, times: int, steps: bool) -> None:
+        """Messages and answers, as most days are."""
+        for _ in range(times):
+            if self.live is None:
+                assert isinstance(self.open(uuid.uuid4(), "And then?"), opening.Opened)
+            self.kept_windows_are_those_of_the_database()
+            self.end(Turn.Status.COMPLETE, trim=False, steps=steps)
+
+    @rule(data=st.data(), other=st.booleans())
+    def resend(self, data: st.DataObject, other: bool) -> None:
+        """The acknowledgement was lost, or somebody uses a client id again; nothing is written."""
+        if not self.sent:
+            return
+        at = data.draw(st.integers(0, len(self.sent) - 1), label="resent")
+        client_id, text = self.sent[at]
+        total = self.row.turns_total
+        answer = self.open(client_id, "Other words." if other else text)
+        if other:
+            assert answer == opening.Rejected("client_id_reuse")
+        else:
+            assert isinstance(answer, opening.Opened)
+            assert answer.duplicate
+        assert self.row.turns_total == total
 
     @rule(data=st.data())
     def edit(self, data: st.DataObject) -> None:
@@ -102,9 +170,14 @@ class Conversation(RuleBasedStateMachine):
     @rule(status=st.sampled_from(Turn.TERMINAL), trim=st.booleans(), steps=st.booleans())
     def close(self, status: str, trim: bool, steps: bool) -> None:
         """It ends in one of its ways; under pressure the request had been trimmed."""
+        self.end(status, trim, steps)
+
+    def end(self, status: str, trim: bool, steps: bool) -> None:
+        """A runner closes the live turn, if there is one, and keeps the window for the next."""
         claim = self.claimed()
         if claim is None:
             return
+        before = loading.load(claim.id, lambda plan: self.limits, self.recent)
         row = self.row
         number, start = row.turns_active, row.window_from
         start = min(number, start + 1) if trim else start
@@ -134,7 +207,12 @@ class Conversation(RuleBasedStateMachine):
             else (),
             sent=sent,
         )
-        assert closing.close_turn(claim, outcome) is not None
+        closed = closing.close_turn(claim, outcome)
+        assert closed is not None
+        if not closed.trimmed and closed.context_version == before.context_version:
+            following = loading.following(before, closed.row, outcome.steps, self.limits)
+            if following:
+                self.recent.put(*following)
 
     @rule()
     def stop_waiting(self) -> None:
@@ -192,6 +270,18 @@ class Conversation(RuleBasedStateMachine):
         if hasattr(self, "session"):
             assert integrity.violations([self.session.pk]) == []
 
+    @invariant()
+    def kept_windows_are_those_of_the_database(self) -> None:
+        """What the next turn finds in the cache is what it would have read."""
+        live = self.live if hasattr(self, "session") else None
+        if live is None:
+            return
+        cached = loading.load(live.pk, lambda plan: self.limits, self.recent)
+        read = loading.load(live.pk, lambda plan: self.limits)
+        for field in fields(loading.Loaded):
+            if field.name != "window":
+                assert getattr(cached, field.name) == getattr(read, field.name), field.name
+
 
 def runs_of(row: ChatSession, start: int, number: int) -> tuple[Run, ...]:
     """How the turns reach the model when the window starts at `start`."""
@@ -223,15 +313,12 @@ def joined(runs: list[Run]) -> list[Run]:
     return out
 
 
-@pytest.mark.django_db
-def test_any_order_of_events_keeps_every_invariant(monkeypatch: Any) -> None:
-    # Only the turns of this machine may be claimed, and at once.
-    monkeypatch.setattr(leases, "COURTESY", timedelta(0))
+def run(examples: int, steps: int) -> None:
     run_state_machine_as_test(
         Conversation,
         settings=settings(
-            max_examples=15,
-            stateful_step_count=20,
+            max_examples=examples,
+            stateful_step_count=steps,
             deadline=None,
             database=None,
             derandomize=True,
@@ -240,3 +327,16 @@ def test_any_order_of_events_keeps_every_invariant(monkeypatch: Any) -> None:
             phases=(Phase.generate,),
         ),
     )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("examples", "steps"),
+    [tuple(map(int, os.environ["CHAT_MACHINE"].split(",")))] if "CHAT_MACHINE" in os.environ else [(15, 20), (1, 500)],
+)
+def test_any_order_of_events_keeps_every_invariant(monkeypatch: Any, examples: int, steps: int) -> None:
+    # Only the turns of this machine may be claimed, and at once.
+    monkeypatch.setattr(leases, "COURTESY_S", 0)
+    monkeypatch.setattr(Memory, "hits", 0)
+    run(examples, steps)
+    assert Memory.hits >= steps // 20, "the cache was hardly asked"
