@@ -128,12 +128,17 @@ class RedisRecent:
         """See Recent."""
         self._try(self._client.delete, PREFIX + session)
 
+    @property
+    def resting(self) -> bool:
+        """Whether Redis is left alone after a failure."""
+        return time.monotonic() < self._rests_until
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def _try(self, command: Any, *arguments: Any) -> Any:
-        if time.monotonic() < self._rests_until:
+        if self.resting:
             return None
         try:
             return command(*arguments)
