@@ -1,31 +1,15 @@
 // The message box: keeps a draft through reloads and refusals, and sends each message once, however often it tries.
 
-const uuid = () => {
-  if (crypto.randomUUID) return crypto.randomUUID();
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 15) | 64;
-  bytes[8] = (bytes[8] & 63) | 128;
-  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-};
+import { Outbox } from "./outbox.js";
 
-// Storage may be full or forbidden; a draft that can't be kept is no reason not to write.
-const store = {
-  get: (key) => {
-    try {
-      return localStorage.getItem(key);
-    } catch {
-      return null;
-    }
-  },
-  set: (key, value) => {
-    try {
-      if (value) localStorage.setItem(key, value);
-      else localStorage.removeItem(key);
-    } catch {
-      /* kept in the box only */
-    }
-  },
+// After these nobody knows whether the message was stored.
+const UNSURE = ["storage", "unavailable", "failed"];
+const DAY_MS = 86_400_000;
+
+const clock = (at) => {
+  const far = at - Date.now() > DAY_MS / 2 ? { weekday: "long" } : {};
+  const format = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "numeric", minute: "2-digit", ...far });
+  return format.format(at);
 };
 
 export class Composer {
@@ -36,11 +20,12 @@ export class Composer {
     this.button = form.querySelector("#send");
     this.stopButton = form.querySelector("#stop");
     this.said = form.querySelector("#said");
-    this.keys = { draft: `draft:${name}`, sending: `sending:${name}` };
+    this.outbox = new Outbox(name);
     this.transmit = send;
     this.running = !this.stopButton.hidden;
+    this.ended = false;
     this.say = document.getElementById("main").dataset;
-    this.box.value ||= store.get(this.keys.draft) ?? "";
+    this.box.value ||= this.outbox.draft;
     this.box.addEventListener("input", () => this.#changed());
     this.box.addEventListener("keydown", (event) => this.#key(event));
     form.addEventListener("submit", (event) => {
@@ -52,8 +37,7 @@ export class Composer {
   }
 
   get pending() {
-    const kept = store.get(this.keys.sending);
-    return kept ? JSON.parse(kept) : null;
+    return this.outbox.pending;
   }
 
   put(text) {
@@ -64,43 +48,49 @@ export class Composer {
 
   submit() {
     const text = this.box.value;
-    if (!text.trim() || this.running || this.pending) return;
+    if (!text.trim() || this.running || this.pending || this.ended) return;
     this.send({ op: "new", text });
   }
 
-  // Kept until the server has answered, so that a lost answer is asked for again, with the same id.
   send(message) {
-    const whole = { client_id: uuid(), ...message };
-    store.set(this.keys.sending, JSON.stringify(whole));
+    const whole = this.outbox.hold(message);
     this.#tell("");
     this.#draw();
     this.transmit(whole);
   }
 
   again() {
-    if (this.pending) this.transmit(this.pending);
+    if (this.pending && !this.ended) this.transmit(this.pending);
   }
 
   accepted({ client_id: id }) {
-    const sent = this.pending;
-    if (sent?.client_id !== id) return null;
-    store.set(this.keys.sending, "");
+    const sent = this.outbox.release(id);
+    if (!sent) return null;
     if (sent.op === "new" && this.box.value === sent.text) this.box.value = "";
+    this.#tell("");
     this.#changed();
     return sent;
   }
 
-  rejected(id, code) {
-    const sent = this.pending;
-    if (sent?.client_id !== id) return;
-    store.set(this.keys.sending, "");
+  rejected({ client_id: id, code, retry_after_ms: wait }) {
+    const sent = this.outbox.release(id, { unsure: UNSURE.includes(code) });
+    if (!sent) return;
     if (sent.op === "new" && !this.box.value) this.box.value = sent.text;
-    this.#tell(this.say[`say${code[0].toUpperCase()}${code.slice(1)}`] ?? this.say.sayFailed);
+    const name = `say${code[0].toUpperCase()}${code.slice(1)}`;
+    const until = wait && this.say[`${name}_until`];
+    this.#tell(until ? until.replace("{time}", clock(Date.now() + wait)) : (this.say[name] ?? this.say.sayFailed));
     this.#changed();
   }
 
   busy(running) {
     this.running = running;
+    this.#draw();
+  }
+
+  // This page gets no answers any more: what is written stays, and is not sent from here.
+  end() {
+    this.ended = true;
+    this.running = false;
     this.#draw();
   }
 
@@ -120,15 +110,15 @@ export class Composer {
   }
 
   #changed() {
-    store.set(this.keys.draft, this.box.value);
+    this.outbox.draft = this.box.value;
     this.#draw();
   }
 
   #draw() {
     const waiting = Boolean(this.pending);
-    this.box.readOnly = waiting;
+    this.box.readOnly = waiting && !this.ended;
     this.stopButton.hidden = !this.running;
-    this.button.disabled = this.running || waiting || !this.box.value.trim();
+    this.button.disabled = this.running || waiting || this.ended || !this.box.value.trim();
     this.button.title = this.running ? this.say.sayRunning : this.say.saySend;
     if (CSS.supports("field-sizing", "content")) return;
     this.box.style.setProperty("height", "auto");

@@ -4,21 +4,35 @@
 const after = (text, points) => [...text].slice(points).join("");
 
 export class Live {
-  constructor(article, turn, epoch) {
+  // `note` is said while there is nothing newer to say.
+  constructor(article, turn, epoch, note = "") {
     this.article = article;
     this.turn = turn;
     this.epoch = epoch;
+    this.note = note;
     this.end = 0;
     this.chunks = [];
+    this.count = 0;
+    this.blockEnd = 0;
+    this.stale = false;
     this.blocks = article.querySelector(".blocks");
     this.tail = article.querySelector(".tail");
     this.phase = article.querySelector(".phase");
   }
 
+  // Where this page stopped, as hello tells it.
+  get place() {
+    return { turn: this.turn, epoch: this.epoch, end: this.end, blocks: this.count, block_end: this.blockEnd };
+  }
+
   snapshot({ text, end, blocks }) {
     this.end = end;
     this.chunks = text ? [{ start: 0, end, text }] : [];
-    this.blocks.replaceChildren();
+    this.count = this.blockEnd = 0;
+    // What an attempt said that broke off stays until the next one has said something.
+    this.stale = !text;
+    if (this.stale) return;
+    this.#clear();
     for (const [blockEnd, html] of blocks) this.#commit(blockEnd, html);
     this.#draw();
   }
@@ -26,6 +40,7 @@ export class Live {
   // False when something is missing in between: then the page says hello again.
   delta({ epoch, start, end, text }) {
     if (epoch !== this.epoch || start !== this.end) return false;
+    if (this.stale) this.#clear();
     this.end = end;
     this.chunks.push({ start, end, text });
     this.tail.append(text);
@@ -33,19 +48,31 @@ export class Live {
     return true;
   }
 
-  block({ epoch, end, html }) {
-    if (epoch !== this.epoch) return;
+  // False when one is missing. One that is here already came again after a hello.
+  block({ epoch, index, end, html }) {
+    if (epoch !== this.epoch || index > this.count) return false;
+    if (index < this.count) return true;
     this.#commit(end, html);
     this.#draw();
+    return true;
   }
 
   say(text) {
-    if (this.phase.textContent !== text) this.phase.textContent = text;
+    const said = text || this.note;
+    if (this.phase.textContent !== said) this.phase.textContent = said;
+  }
+
+  #clear() {
+    this.stale = false;
+    this.blocks.replaceChildren();
+    this.tail.textContent = "";
   }
 
   // The server sanitised the HTML with the one sanitiser there is.
   #commit(end, html) {
     this.blocks.insertAdjacentHTML("beforeend", html);
+    this.count += 1;
+    this.blockEnd = end;
     this.chunks = this.chunks.filter((chunk) => chunk.end > end);
     const first = this.chunks[0];
     if (first && first.start < end) {

@@ -4,6 +4,7 @@ import { Live } from "./live.js";
 
 export class Transcript {
   #live = null;
+  #restarted = new Set();
 
   constructor(main, scroll) {
     this.main = main;
@@ -15,6 +16,18 @@ export class Transcript {
 
   get head() {
     return Number(this.root.querySelector(".turn:last-of-type")?.dataset.number ?? this.main.dataset.head ?? 0);
+  }
+
+  // The id of the newest turn here, 0 without one.
+  get newest() {
+    return Number(this.root.querySelector(".turn:last-of-type")?.dataset.turn ?? 0);
+  }
+
+  // What hello tells of this page: the reply that it waits for, and how far it has it.
+  get place() {
+    if (this.#live) return this.#live.place;
+    const { running } = this;
+    return running ? { turn: Number(running.dataset.turn) } : {};
   }
 
   get live() {
@@ -63,21 +76,36 @@ export class Transcript {
   snapshot(frame) {
     const article = this.begin(frame.turn, frame.number);
     if (!article.querySelector(".tail")) return;
-    this.#live = new Live(article, frame.turn, frame.epoch);
+    const note = this.#restarted.has(frame.turn) ? this.main.dataset.sayRestarted : "";
+    this.#live = new Live(article, frame.turn, frame.epoch, note);
     this.#live.snapshot(frame);
-    if (!frame.text) this.#live.say(this.main.dataset.sayWaiting);
+    if (!frame.text) this.#live.say(note || this.main.dataset.sayWaiting);
+  }
+
+  // The next attempt begins; what the last one said stays until it has something to say.
+  reset({ turn }) {
+    this.#restarted.add(turn);
+    this.status(turn, this.main.dataset.sayRestarted);
+  }
+
+  // A turn that began elsewhere and of which nothing is here yet.
+  async adopt(turn) {
+    const page = await this.#fetch(turn);
+    const found = page?.querySelector(".turn");
+    if (found && !this.article(turn)) this.begin(turn, Number(found.dataset.number), this.#promptOf(page));
   }
 
   // False when a frame is missing: the page must say hello again.
   delta(frame) {
-    return this.#live?.turn === frame.turn && this.#live.delta(frame);
+    return this.#settled(frame.turn) || (this.#live?.turn === frame.turn && this.#live.delta(frame));
   }
 
   block(frame) {
-    if (this.#live?.turn === frame.turn) this.#live.block(frame);
+    return this.#settled(frame.turn) || (this.#live?.turn === frame.turn && this.#live.block(frame));
   }
 
   status(turn, text) {
+    if (this.#live?.turn === turn) return this.#live.say(text);
     const phase = this.article(turn)?.querySelector(".phase");
     if (phase) phase.textContent = text;
   }
@@ -85,6 +113,7 @@ export class Transcript {
   // The stored turn takes the place of the live one; its notices and the gauge come with it.
   async settle(turn) {
     if (this.#live?.turn === turn) this.#live = null;
+    this.#restarted.delete(turn);
     const article = this.article(turn);
     if (!article) return;
     // Each turn is the source of its own request: htmx lets requests of one source wait for, or replace, each other.
@@ -103,6 +132,12 @@ export class Transcript {
     }
   }
 
+  // It stands here as it is stored: what comes of it is older.
+  #settled(turn) {
+    const article = this.article(turn);
+    return Boolean(article) && !article.querySelector(".tail");
+  }
+
   #showPrompt(user, prompt) {
     user.textContent = prompt;
     user.hidden = false;
@@ -111,9 +146,20 @@ export class Transcript {
   // The reply of a turn from elsewhere may come first; so may that of our own, before its message is acknowledged.
   async #fetchPrompt(turn, user) {
     user.hidden = true;
-    const answer = await fetch(`${this.base}${turn}/`, { headers: { "HX-Request": "true" } });
-    if (!answer.ok) return;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    this.#showPrompt(user, page.querySelector(".user")?.textContent ?? "");
+    const page = await this.#fetch(turn);
+    if (page) this.#showPrompt(user, this.#promptOf(page));
+  }
+
+  #promptOf(page) {
+    return page.querySelector(".user")?.textContent ?? "";
+  }
+
+  async #fetch(turn) {
+    try {
+      const answer = await fetch(`${this.base}${turn}/`, { headers: { "HX-Request": "true" } });
+      return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+    } catch {
+      return null;
+    }
   }
 }
