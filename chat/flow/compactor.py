@@ -3,7 +3,8 @@
 One attempt at a time for a session (its job is the claim). Every chunk that passed the gate is a draft row at once:
 a killed compactor pays for nothing twice. Losing the race costs the drafts nothing either; they wait until their
 input is true again. When nothing can be made, nothing is consumed: the turns stay, and trimming answers with a
-notice under pressure.
+notice under pressure. So it does while compaction rests: its breaker is open, or that of the replies, or nothing
+could be made of this session a moment ago.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ from chat.flow.engine import Engine
 from chat.flow.summariser import Assignment, earlier, summarise
 from chat.models import ChatSession
 from chat.models import Summary as SummaryRow
+from chat.providers.breaker import Ticket
 from chat.store import coverage, leases, loading, outline, summaries
 from chat.store.leases import Claim
 from chat.store.loading import Loaded
@@ -53,7 +55,7 @@ POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a compaction came to. `code`: committed, nothing, not_wanted, lost, refused."""
+    """What a compaction came to. `code`: committed, nothing, not_wanted, lost, refused, resting."""
 
     code: str
     committed: tuple[Committed, ...] = ()
@@ -70,6 +72,23 @@ def due_level(loaded: Loaded, budget: Budget, policy: Policy, counter: Counter) 
     return level(loaded.open_tokens, messages, room=budget.room(held), policy=policy)
 
 
+def service_rests(engine: Engine) -> bool:
+    """Whether no summary is to be asked for now: its service is in trouble, or that of the replies."""
+    return engine.background.refusal(settings.CHAT_SUMMARY_MODEL) > 0
+
+
+def session_rests(session_id: UUID, engine: Engine) -> bool:
+    """Whether nothing could be made of this session a moment ago, by a model or by code."""
+    return engine.refusals.refusal(session_id, time.monotonic()) > 0
+
+
+def _refused(session_id: UUID, engine: Engine) -> None:
+    breaker = engine.refusals.of(session_id)
+    ticket = breaker.admit(time.monotonic())
+    if isinstance(ticket, Ticket) and breaker.failed(ticket, time.monotonic()):
+        log.warning("compaction_rests", session=str(session_id), code="refused")
+
+
 async def compact(
     session_id: UUID, engine: Engine, hub: Hub, *, force: bool = False, last_try: bool = False
 ) -> Outcome:
@@ -78,6 +97,8 @@ async def compact(
     The caller holds the session's job. Raises ProviderError (transient) unless `last_try`.
     """
     done: list[Committed] = []
+    if not force and session_rests(session_id, engine):
+        return Outcome("resting")
     for _ in range(MOST_PASSES):
         sketch = await engine.database.read(outline.read, session_id)
         if not force and not compacts(sketch.strategy, sketch.mode):
@@ -116,7 +137,9 @@ async def _pass(sketch: Outline, engine: Engine, *, force: bool, last_try: bool)
                 break
             drafts.append(draft)
         if not drafts:
+            _refused(sketch.session_id, engine)
             return "refused"
+        engine.refusals.forget(sketch.session_id)
         # What could be made so far is worth committing; the window starts behind it.
         whole = len(drafts) == len(plan.chunks)
         window_from = plan.keep_from if whole else plan.chunks[len(drafts) - 1].last + 1
@@ -240,8 +263,11 @@ async def compact_inline(session_id: UUID, engine: Engine, hub: Hub, owner: str 
     """Compact while the user waits, up to the deadline; whether the context changed.
 
     A compaction that runs already is waited for. Past the deadline the drafts made so far stay, the job goes on in
-    the background, and the turn is answered with what fits.
+    the background, and the turn is answered with what fits; while compaction rests, nobody waits for it.
     """
+    if service_rests(engine) or session_rests(session_id, engine):
+        log.info("inline_compaction_rests", session=str(session_id))
+        return False
     before = await engine.database.read(_version, session_id)
     deadline = time.monotonic() + settings.CHAT_INLINE_DEADLINE_S
     claim = await _claimed(session_id, engine, owner)

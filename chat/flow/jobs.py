@@ -23,13 +23,24 @@ RETRY_S = (5.0, 30.0)
 
 
 class JobRunner:
-    """Runs due jobs of the kinds it was given, `slots` at once. Survives any error of a job."""
+    """Runs due jobs of the kinds it was given, `slots` at once. Survives any error of a job.
 
-    def __init__(self, engine: Engine, owner: str, kinds: Mapping[str, Handler], slots: int = 2):
+    No job is taken of a kind that `rests`: it waits as a row, and costs no attempt.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        owner: str,
+        kinds: Mapping[str, Handler],
+        slots: int = 2,
+        rests: Callable[[str], bool] = lambda kind: False,
+    ):
         self._engine = engine
         self._owner = owner
         self._kinds = dict(kinds)
         self._slots = slots
+        self._rests = rests
         self._wake = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,9 +91,10 @@ class JobRunner:
     async def _claim(self) -> bool:
         # One at a time: `idle` must not take a job that a thread is still claiming for the loop for no job at all.
         async with self._claiming:
-            if len(self._tasks) >= self._slots:
+            kinds = [kind for kind in self._kinds if not self._rests(kind)]
+            if not kinds or len(self._tasks) >= self._slots:
                 return False
-            claimed = await self._engine.database.run(leases.claim_job, self._owner, list(self._kinds), LEASE_S)
+            claimed = await self._engine.database.run(leases.claim_job, self._owner, kinds, LEASE_S)
             if claimed is None:
                 return False
             job, claim = claimed
