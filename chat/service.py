@@ -34,6 +34,7 @@ from chat.store.database import Database
 from chat.store.following import Rows
 from chat.store.quotas import Caps
 from chat.store.rates import Rates
+from chat.store.recent import RedisRecent
 from chat.stream import rendering
 from chat.stream.bus import Bus, NoBus, RedisBus
 from chat.stream.following import Following
@@ -63,6 +64,7 @@ class Service:
     jobs: JobRunner | None = None
     standin: StandIn | None = None
     rates: Rates = field(default_factory=Rates)
+    draining: bool = False
     loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     def wake(self) -> None:
@@ -170,7 +172,8 @@ async def start(
         return _current
     database = Database(settings.CHAT_DATABASE_THREADS)
     way = Upstream(provider, provider) if provider else await upstream.connect(database, standin_options)
-    engine = Engine(way.reply, database, background=way.background)
+    recent = RedisRecent(settings.REDIS_URL, life_s=settings.CHAT_WINDOW_CACHE_S) if caches_windows() else None
+    engine = Engine(way.reply, database, recent, background=way.background)
     hub = Hub(finished_blocks=rendering.finished_blocks, flush_s=settings.CHAT_FLUSH_MS / 1000)
     owner = f"{socket.gethostname()[:24]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     bus: Bus = RedisBus(settings.REDIS_URL) if settings.REDIS_URL else NoBus()
@@ -198,18 +201,32 @@ async def start(
     if service.runner or service.jobs:
         bus.listen(WORKERS)
     recording.register_source("bus", lambda: {**bus.numbers(), **following.numbers()})
+    if recent:
+        recording.register_source("windows", lambda: {"hits": recent.hits, "misses": recent.misses})
     recording.register_source("hub", lambda: {"live_turns": hub.live_turns, "sockets": hub.watchers})
     _current = service
     log.info("service_started", owner=owner, runner=service.runner is not None, standin=way.standin is not None)
     return service
 
 
-async def drain() -> None:
-    """Send the sockets away; stop taking work; let what ends soon end, give the rest back to other processes."""
-    if _current:
-        _current.hub.bye(code=Close.RESTART, reconnect_after_ms=COME_BACK_MS)
-    if _current and _current.runner:
-        await _current.runner.drain(DRAIN_S)
+def caches_windows() -> bool:
+    """Whether windows are kept for the next turn: where Redis is, unless the setting says no."""
+    return bool(settings.REDIS_URL) and settings.CHAT_WINDOW_CACHE_S > 0
+
+
+def draining() -> bool:
+    """Whether this process is about to end."""
+    return _current is not None and _current.draining
+
+
+async def drain(seconds: float = DRAIN_S) -> None:
+    """Send the sockets away; stop taking work; let what ends in so many seconds end, give the rest back."""
+    if _current is None or _current.draining:
+        return
+    _current.draining = True
+    _current.hub.bye(code=Close.RESTART, reconnect_after_ms=COME_BACK_MS)
+    if _current.runner:
+        await _current.runner.drain(seconds)
 
 
 async def stop() -> None:
@@ -235,6 +252,8 @@ async def stop() -> None:
     if service.standin:
         await service.standin.close()
     await asyncio.to_thread(service.database.close)
+    if service.engine.recent:
+        await asyncio.to_thread(service.engine.recent.close)
 
 
 def _runner(service: Service) -> Runner:
@@ -258,7 +277,10 @@ def _jobs(service: Service) -> JobRunner:
     async def compact(claim: leases.Claim) -> str:
         return await compactor.run_job(claim, service.engine, service.hub)
 
-    return JobRunner(service.engine, service.owner, {compactor.KIND: compact})
+    def rests(kind: str) -> bool:
+        return kind == compactor.KIND and compactor.service_rests(service.engine)
+
+    return JobRunner(service.engine, service.owner, {compactor.KIND: compact}, rests=rests)
 
 
 async def _sweep(service: Service) -> None:

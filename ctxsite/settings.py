@@ -308,6 +308,7 @@ CHAT_MAX_MESSAGE_CHARS = env.int("CHAT_MAX_MESSAGE_CHARS", default=2_000_000)
 
 # Between processes: redis://... or nothing, and then rows are polled.
 REDIS_URL = env.str("REDIS_URL", default="")
+CHAT_WINDOW_CACHE_S = env.int("CHAT_WINDOW_CACHE_S", default=600)
 CHAT_RUNNER = env.bool("CHAT_RUNNER", default=True)
 CHAT_RUNNER_SLOTS = env.int("CHAT_RUNNER_SLOTS", default=32)
 CHAT_LEASE_S = env.float("CHAT_LEASE_S", default=15.0)

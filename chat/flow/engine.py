@@ -5,6 +5,7 @@ One engine a process. It knows the settings; the context core it calls does not.
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from django.conf import settings
@@ -14,10 +15,13 @@ from chat.context import budget as budgets
 from chat.context.budget import Budget
 from chat.context.compaction import Policy, chunk_limit
 from chat.context.tokens import Counter, Ratios, Shares
+from chat.context.values import Step
 from chat.context.window import MESSAGES_A_TURN, WindowLimits
 from chat.models import Calibration, ChatSession, Model
 from chat.providers.base import ModelInfo, Provider, ProviderError
+from chat.providers.breaker import Breakers, Rule
 from chat.store import loading
+from chat.store.closing import Closed
 from chat.store.database import Database
 from chat.store.loading import Handling, Loaded, LoadLimits
 from chat.store.recent import Recent
@@ -27,6 +31,10 @@ SAVE_EVERY_S = 10.0
 MOST_TURNS_LOADED = 400
 # Windows are asked for again after an hour: models get larger ones.
 WINDOW_AGE_S = 3600.0
+
+
+# Of such a session nothing is tried for a minute: the same words would fail again.
+REFUSED = Rule(failures=1, rest=60.0)
 
 
 class UnknownWindow(Exception):
@@ -42,10 +50,22 @@ class WindowNotAsked(Exception):
 
 
 class Engine:
-    """Holds what is shared by all turns of a process. `recent` is the cache of windows, if there is one."""
+    """Holds what is shared by all turns of a process. `recent` is the cache of windows, if there is one.
 
-    def __init__(self, provider: Provider, database: Database, recent: Recent | None = None):
+    `background` makes the calls that nobody waits for; it gives up first when the service is in trouble. `refusals`
+    has a breaker for each session of which nothing, not even code, could make a summary.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        database: Database,
+        recent: Recent | None = None,
+        background: Provider | None = None,
+    ):
         self.provider = provider
+        self.background = background or provider
+        self.refusals = Breakers(REFUSED)
         self.database = database
         self.recent = recent
         self._counters: dict[str, Counter] = {}
@@ -126,6 +146,14 @@ class Engine:
                 return await self.database.read(loading.load, turn_id, self.load_limits, self.recent)
             except WindowNotAsked as error:
                 await self.window(error.model)
+
+    async def remember(self, loaded: Loaded, closed: Closed, steps: Sequence[Step]) -> None:
+        """Keep the window that the next turn of the session will ask for, where it follows from this one."""
+        if self.recent is None or closed.trimmed or closed.context_version != loaded.context_version:
+            return
+        following = loading.following(loaded, closed.row, steps, self.load_limits(loaded))
+        if following:
+            await self.database.read(self.recent.put, *following)
 
     def load_limits(self, plan: Handling) -> LoadLimits:
         """What one load may read at most. Raises WindowNotAsked.

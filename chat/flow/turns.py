@@ -8,9 +8,10 @@ anybody, a break sends the turn back to the queue for one attempt from scratch, 
 import asyncio
 import time
 import uuid
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 
 import structlog
+from django.db import InterfaceError, OperationalError
 
 from chat.context.budget import Budget, BudgetError
 from chat.context.compaction import Policy
@@ -19,9 +20,19 @@ from chat.context.values import Assembled
 from chat.flow import closing, requests
 from chat.flow.compactor import compact_inline, due_level
 from chat.flow.engine import Engine, UnknownWindow
+from chat.flow.failures import StillTrying, stored
 from chat.flow.running import Interrupted, Lost, Released, Running, Stopped
 from chat.models import Turn
-from chat.providers.base import Completion, ContextOverflow, ProviderError, Started, StepEvent, TextDelta
+from chat.providers.base import (
+    Completion,
+    ContextOverflow,
+    ProviderError,
+    Started,
+    StepEvent,
+    TextDelta,
+    Unavailable,
+    Waiting,
+)
 from chat.store import leases, loading
 from chat.store.closing import Closed
 from chat.store.database import storable
@@ -78,7 +89,9 @@ class Run:
             self.running.usage = error.partial or self.running.usage
             if error.transient and self.running.text and self._may_try_again():
                 return await self._requeue("retrying", costs_attempt=True, error=error.code)
-            return await self._close(Turn.Status.FAILED, error=error.code)
+            return await self._close(
+                Turn.Status.FAILED, error=stored(error, self.assembled.request if self.assembled else None)
+            )
         except BudgetError:
             return await self._close(Turn.Status.FAILED, error="too_large")
         except UnknownWindow:
@@ -91,6 +104,12 @@ class Run:
             return self._let_go()
         except Interrupted:
             raise
+        except (OperationalError, InterfaceError) as error:
+            # The database went away before the answer began, for longer than its units are repeated.
+            log.warning("turn_without_database", turn=self.running.claim.id, error=type(error).__name__)
+            if self._may_try_again():
+                return await self._requeue("waiting", costs_attempt=True)
+            return await self._close(Turn.Status.FAILED, error="storage")
         except Exception:
             # A bug of ours must not leave the user with a spinner until the lease runs out, twice.
             log.exception("turn_failed", turn=self.running.claim.id, session=str(self.running.claim.session_id))
@@ -160,26 +179,37 @@ class Run:
         assert self.loaded
         assert live
         running.sent_at = time.monotonic()
-        async with aclosing(self.engine.provider.stream(assembled.request)) as events:
+        session, turn = self.loaded.session_id, self.loaded.turn_id
+        trying = StillTrying(lambda since_ms: self.hub.status(session, turn, "retrying", since_ms))
+        async with AsyncExitStack() as stack:
+            stack.callback(trying.over)
+            events = await stack.enter_async_context(aclosing(self.engine.provider.stream(assembled.request)))
             async for event in events:
                 if isinstance(event, TextDelta):
                     if running.first_ms is None:
+                        trying.over()
                         running.first_ms = int((time.monotonic() - running.sent_at) * 1000)
                     self.hub.append(self.loaded.session_id, live, storable(event.text))
                     running.grew()
                 elif isinstance(event, StepEvent):
                     running.steps.append(event.step)
                 elif isinstance(event, Started):
+                    trying.over()
                     running.usage = event.usage
+                elif isinstance(event, Waiting):
+                    trying.waits()
                 elif isinstance(event, Completion):
                     running.usage, running.stop_reason = event.usage, event.stop_reason
+        if not running.stop_reason:
+            raise Unavailable("the stream ended without a Completion")
 
     async def _close(self, status: str, error: str = "") -> Closed | None:
         """Store how it ended, in one transaction; then tell those who watch."""
         ending = await closing.ending(
             self.running, self.loaded, self.budget, self.policy, self.assembled, status, error, self.engine
         )
-        closed = await self.engine.database.run(closing.close, ending)
+        # The reply is paid for and nobody else has it: while this process lives, a database that is away is waited for.
+        closed = await self.engine.database.insist(closing.close, ending)
         if closed is None:
             return self._let_go()
         live = self.running.live or self.hub.begin(
@@ -198,6 +228,8 @@ class Run:
         )
         if self.assembled and self.running.usage.total_input:
             await requests.learn(self.engine, self.assembled, self.running.usage.total_input)
+        if self.loaded:
+            await self.engine.remember(self.loaded, closed, ending.outcome.steps)
         return closed
 
     def _may_try_again(self) -> bool:
@@ -210,8 +242,8 @@ class Run:
         """
         claim = self.running.claim
         if len(self.running.text) > len(claim.kept):
-            await self.engine.database.run(leases.beat_turn, claim, self.running.lease_s, self.running.text)
-        await self.engine.database.run(leases.release_turn, claim, costs_attempt=costs_attempt)
+            await self.engine.database.insist(leases.beat_turn, claim, self.running.lease_s, self.running.text)
+        await self.engine.database.insist(leases.release_turn, claim, costs_attempt=costs_attempt)
         if error and self.loaded and self.budget and self.policy and self.assembled:
             await self.engine.database.run(
                 closing.record_broken, self.running, self.loaded, self.budget, self.policy, self.assembled, error

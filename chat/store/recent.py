@@ -86,6 +86,10 @@ class Recent(Protocol):
         """Delete what is kept of a session."""
         ...
 
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
+
 
 class RedisRecent:
     """Windows in Redis. Called from the database's threads; `hits` and `misses` since the start."""
