@@ -217,7 +217,10 @@ class Following:
                 self._done(session, live.ending)
         elif live.epoch == epoch:
             self._counts["gaps"] += 1
-            self._ask(session)
+            # Not for every frame behind a gap.
+            if self._now() - live.asked >= ASK_S:
+                live.asked = self._now()
+                self._ask(session)
 
     def _extend(self, session: UUID, live: Followed, text: str) -> None:
         live.misses = 0
@@ -259,11 +262,10 @@ class Following:
         self._first_time("ended", done.turn)
         self._hub.conclude(session, live, done)
 
-    def _ask(self, session: UUID, *, again: bool = False) -> None:
-        """Ask the writer for what is missing; not once for every frame behind a gap."""
+    def _ask(self, session: UUID) -> None:
+        """Ask the writer for what it has beyond what is known here, and for what follows."""
         live = self._hub.live(session)
-        if isinstance(live, Followed) and (again or self._now() - live.asked >= ASK_S):
-            live.asked = self._now()
+        if isinstance(live, Followed):
             self._bus.send(WORKERS, ("want", str(session), live.turn, live.epoch, live.end))
 
     # --- what is read ---
@@ -380,7 +382,7 @@ class Following:
         if text:
             self._extend(session, live, text)
             if session in self._hears:
-                self._ask(session, again=True)
+                self._ask(session)
             return
         live.misses += 1
         soon = not self._bus.up and live.misses <= MOST_AGAIN
