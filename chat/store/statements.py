@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from psycopg import Cursor
 
 from chat.models import ChatSession, Fact, Instructions, Manifest, Summary, Turn
 
@@ -101,8 +102,6 @@ def as_uuid(value: Any) -> UUID:
 def _cursor():
     if connection.vendor != "postgresql":
         return connection.cursor()
-    from psycopg import Cursor  # only where its client library is sure to be there
-
     connection.ensure_connection()
     own = connection.connection
     # Django turns preparing off, because its own statements seldom repeat; these always do.
