@@ -33,7 +33,7 @@ def nothing_went_wrong(own: Any, opened: list[Page], calls: list[Any]) -> None:
     """No error reached anybody, everything finished is stored, nothing twice."""
     history = opened[0].history
     assert history.of("error") == []
-    assert history.closes == [], "no socket was closed"
+    assert [page.close_codes for page in opened[:20]] == [[]] * 20, "nobody who reads along is disconnected"
     assert own.statuses() == {"complete": len(calls)}
     for page, call in zip(opened, calls, strict=True):
         row = own.turn(call.turn)
@@ -88,7 +88,6 @@ async def test_f14_a_minute_without_the_database_loses_nothing_and_shows_no_erro
     )
     await asyncio.sleep(max(0.0, stopped + 60 - time.monotonic()))
     assert late.outcome == "unknown", "nobody could have stored it"
-    assert late.tries > 1 or late.code, "it was refused or sent again"
     assert await asyncio.to_thread(refused, own)
     await asyncio.to_thread(postgresql.start)
     back = time.monotonic()

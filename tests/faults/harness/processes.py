@@ -21,6 +21,14 @@ PATIENCE_S = 30.0
 # What would point a process at the machine's own site, or make each of them compile all that it imports.
 UNWANTED = ("DATABASE_URL", "REDIS_URL", "HOST", "PORT", "PYTHONDONTWRITEBYTECODE")
 UNWANTED_PREFIXES = ("CHAT_", "ANTHROPIC_", "DJANGO_", "MONITORING_", "COVERAGE_")
+# How a traceback looks, in plain output and in a line of the log; and what else must never be written.
+SIGNS = (
+    "Traceback (most recent call last)",
+    '"error_at":',
+    "never retrieved",
+    "was never awaited",
+    "database is locked",
+)
 
 
 def environment(values: dict[str, str]) -> dict[str, str]:

@@ -47,7 +47,7 @@ class Site:
             "ANTHROPIC_BASE_URL": base_url or upstream.url(),
             "ANTHROPIC_API_KEY": "sk-fault-tests-own",
             "CHAT_ORIGINS": ORIGIN,
-            "CHAT_CONTEXT_WINDOW": "16000",
+            "CHAT_CONTEXT_WINDOW": "200000",
             "CHAT_MESSAGES_PER_MINUTE": "0",
             "CHAT_LIVE_TURNS": "0",
         } | _named(settings)
