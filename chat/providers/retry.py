@@ -6,7 +6,7 @@ The decision alone; `steady` acts on it.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chat.providers.base import ProviderError, RateLimited
+from chat.providers.base import ProviderError
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,3 @@ class RetryPolicy:
         if elapsed + wait > self.whole:
             return None
         return Retry(wait)
-
-
-def named_wait(error: ProviderError) -> str:
-    """How long the API asked to wait, in words for people; '' when it did not say."""
-    if not isinstance(error, RateLimited) or not error.wait:
-        return ""
-    seconds = round(error.wait)
-    if seconds < 120:
-        return f"{seconds} seconds"
-    if seconds < 7200:
-        return f"{round(seconds / 60)} minutes"
-    return f"{round(seconds / 3600)} hours"

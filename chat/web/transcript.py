@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from chat.models import ChatSession, Turn
 from chat.stream import rendering
-from chat.web import notices
+from chat.web import failures, notices
 from chat.web.notices import Shown
 
 PAGE = 50
@@ -126,21 +126,8 @@ def ending(turn: Turn) -> Ending | None:
         return Ending(title=_("Declined."), text=text)
     if turn.status == Turn.Status.FAILED:
         title = _("Interrupted.") if turn.reply else _("No reply.")
-        text = " ".join(part for part in (_failure(turn.error), kept or _("Your message is kept.")) if part)
+        text = " ".join(
+            part for part in (failures.sentence(turn.error, turn.closed_at), kept or _("Your message is kept.")) if part
+        )
         return Ending(title=title, text=text, bad=True, retry=True)
     return None
-
-
-def _failure(code: str) -> str:
-    """A plain sentence for an error code; the raw text of an error never reaches a page."""
-    return {
-        "rate_limited": _("The model’s service is taking no more messages for the moment."),
-        "overloaded": _("The model’s service is overloaded."),
-        "unavailable": _("The connection to the model broke."),
-        "refused": _("The model’s service refused our account; the operators have been told."),
-        "misconfigured": _("The model’s service did not accept the request; this is our mistake."),
-        "too_large": _("This message is larger than the model can take."),
-        "context_overflow": _("This message is larger than the model can take."),
-        "unknown_window": _("The model’s service could not say how much it can take."),
-        "owner_lost": _("The server stopped while it was writing."),
-    }.get(code, _("Something went wrong on our side."))
