@@ -99,6 +99,7 @@ class ChatSession(models.Model):
                 F("owner"), F("pinned").desc(), F("updated_at").desc(), F("id").desc(), name="chat_session_list"
             ),
             models.Index(F("open_tokens").desc(), name="chat_session_fullest", condition=Q(deleted_at__isnull=True)),
+            models.Index(fields=["deleted_at"], name="chat_session_deleted", condition=Q(deleted_at__isnull=False)),
         ]
 
     def __str__(self) -> str:
