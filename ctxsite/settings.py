@@ -269,10 +269,12 @@ ANTHROPIC_BASE_URL = env.str("ANTHROPIC_BASE_URL", default="")
 # A file that holds the key, and may be replaced while the site runs.
 CHAT_API_KEY_FILE = env.str("CHAT_API_KEY_FILE", default="")
 # Replies come from the local stand-in when there is nobody else to ask.
-CHAT_STANDIN = env.bool(
-    "CHAT_STANDIN", default=not (ANTHROPIC_API_KEY or ANTHROPIC_BASE_URL or CHAT_API_KEY_FILE)
-)
+CHAT_STANDIN = env.bool("CHAT_STANDIN", default=not (ANTHROPIC_API_KEY or ANTHROPIC_BASE_URL or CHAT_API_KEY_FILE))
 CHAT_STANDIN_DELAY_MS = env.int("CHAT_STANDIN_DELAY_MS", default=20)
+CHAT_MODEL_CONNECT_S = env.float("CHAT_MODEL_CONNECT_S", default=5.0)
+CHAT_MODEL_FIRST_S = env.float("CHAT_MODEL_FIRST_S", default=30.0)
+CHAT_MODEL_CONTENT_S = env.float("CHAT_MODEL_CONTENT_S", default=60.0)
+CHAT_MODEL_WHOLE_S = env.float("CHAT_MODEL_WHOLE_S", default=600.0)
 
 CHAT_MODEL = env.str("CHAT_MODEL", default="claude-opus-4-6")
 CHAT_SUMMARY_MODEL = env.str("CHAT_SUMMARY_MODEL", default="claude-haiku-4-5-20251001")
@@ -314,6 +316,7 @@ CHAT_RUNNER_SLOTS = env.int("CHAT_RUNNER_SLOTS", default=200)
 CHAT_LEASE_S = env.float("CHAT_LEASE_S", default=15.0)
 CHAT_BEAT_S = env.float("CHAT_BEAT_S", default=5.0)
 CHAT_REAP_S = env.float("CHAT_REAP_S", default=5.0)
+CHAT_DRAIN_S = env.float("CHAT_DRAIN_S", default=25.0)
 CHAT_SWEEP_S = env.float("CHAT_SWEEP_S", default=30.0)
 CHAT_FLUSH_MS = env.int("CHAT_FLUSH_MS", default=50)
 CHAT_SIGNUP = env.bool("CHAT_SIGNUP", default=False)

@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 
 from chat.providers.alarm import Alarm
-from chat.providers.anthropic import AnthropicProvider
+from chat.providers.anthropic import AnthropicProvider, Timeouts
 from chat.providers.base import Provider
 from chat.providers.breaker import Rule
 from chat.providers.keys import FileKey, FixedKey, Key
@@ -49,9 +49,10 @@ async def connect(database: Database, standin_options: dict[str, Any] | None = N
             models=[settings.CHAT_MODEL, settings.CHAT_SUMMARY_MODEL],
             **{"delay_ms": settings.CHAT_STANDIN_DELAY_MS, **(standin_options or {})},
         )
-        client = AnthropicProvider(api_key=STANDIN_KEY, base_url=standin.base_url)
+        client = AnthropicProvider(api_key=STANDIN_KEY, base_url=standin.base_url, timeouts=timeouts())
     else:
-        client = AnthropicProvider(api_key=api_key(), base_url=settings.ANTHROPIC_BASE_URL or None)
+        base_url = settings.ANTHROPIC_BASE_URL or None
+        client = AnthropicProvider(api_key=api_key(), base_url=base_url, timeouts=timeouts())
     alarm = Alarm(Recorder(database))
     reply = Steady(client, label=lambda: client.label, alarm=alarm)
     background = Steady(
@@ -66,6 +67,16 @@ async def connect(database: Database, standin_options: dict[str, Any] | None = N
     )
     recording.register_source("upstream", lambda: figures(reply, background))
     return Upstream(reply, background, standin)
+
+
+def timeouts() -> Timeouts:
+    """How long the service is waited for."""
+    return Timeouts(
+        connect=settings.CHAT_MODEL_CONNECT_S,
+        first=settings.CHAT_MODEL_FIRST_S,
+        content=settings.CHAT_MODEL_CONTENT_S,
+        whole=settings.CHAT_MODEL_WHOLE_S,
+    )
 
 
 def api_key() -> Key:

@@ -13,6 +13,7 @@ from django.conf import settings as django_settings
 from chat.flow import compactor, failures, opening, summariser, upstream
 from chat.flow.opening import Opened, Rejected
 from chat.models import Job, Notice, Summary, Turn
+from chat.providers.anthropic import Timeouts
 from chat.providers.base import ProviderError, RateLimited, TooLarge, Unavailable
 from chat.providers.keys import FileKey, FixedKey
 from chat.providers.steady import Steady
@@ -281,3 +282,7 @@ class TestKey:
         assert key.current() == "sk-from-the-file"
         os.replace(tmp_path / "key", tmp_path / "away")
         assert key.renew() == "sk-from-the-file"
+
+
+def test_without_a_setting_the_service_is_waited_for_as_long_as_the_client_says() -> None:
+    assert upstream.timeouts() == Timeouts(connect=5.0, first=30.0, content=60.0, whole=600.0) == Timeouts()
