@@ -21,6 +21,7 @@ from chat.context.values import Request
 from chat.providers.base import Completion, Event, Misconfigured, ModelInfo, ProviderError, Refused, Unavailable
 from chat.providers.classification import Failure, judge
 from chat.providers.keys import FixedKey, Key, label
+from chat.providers.pace import Pace
 from chat.providers.patience import Patience
 from chat.providers.reply import Reply, StreamError
 from chat.providers.sse import Splitter
@@ -106,23 +107,25 @@ class AnthropicProvider:
             async with AsyncExitStack() as stack:
                 response = await self._respond(stack, body, due)
                 chunks = response.http_response.aiter_bytes()
+                pace = Pace(response.http_response)
                 patience = Patience(due, self._timeouts.content)
                 stack.callback(patience.close)
                 while True:
                     chunk = await patience.wait(anext(chunks, b""))
                     if not chunk:
                         raise Unavailable("the stream ended before message_stop")
-                    heard = False
-                    for payload in splitter.feed(chunk):
-                        event, content = reply.read(payload)
-                        heard = heard or content
-                        if event is not None:
-                            yield event
-                            if type(event) is Completion:
-                                await _drain(chunks)
-                                return
-                    if heard:
+                    heard = reply.read_all(splitter.feed(chunk))
+                    for event in heard.events:
+                        yield event
+                        if type(event) is Completion:
+                            await _drain(chunks)
+                            return
+                    if heard.failure:
+                        raise heard.failure
+                    if heard.content:
                         patience.heard(end)
+                    if heard.text:
+                        await pace.rest(len(chunk))
         except ProviderError as error:
             failure = error
         except UPSTREAM as error:

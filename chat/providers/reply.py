@@ -1,6 +1,8 @@
 """Reads the events of one streamed reply: text out at once, everything else gathered."""
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from chat.context.values import Step
@@ -15,6 +17,20 @@ class StreamError(Exception):
         self.body = body
 
 
+@dataclass(slots=True)
+class Heard:
+    """What one chunk of a stream told: its events in order, neighbouring text made one.
+
+    `content`: whether there was any, pings aside; `text`: whether some of it was text. `failure` is what ended the
+    stream, after these events.
+    """
+
+    events: list[Event]
+    content: bool = False
+    text: bool = False
+    failure: StreamError | Unavailable | None = None
+
+
 class Reply:
     """What has arrived of one reply. `usage` is what the API counted so far; None before its first event."""
 
@@ -27,6 +43,24 @@ class Reply:
         self._stop_reason = ""
         self._block: dict[str, Any] = {}
         self._parts: list[str] = []
+
+    def read_all(self, payloads: Iterable[bytes]) -> Heard:
+        """The events that these payloads make. Raises nothing: what came before a failure counts."""
+        heard = Heard([])
+        texts: list[str] = []
+        try:
+            for payload in payloads:
+                event, content = self.read(payload)
+                heard.content = heard.content or content
+                if type(event) is TextDelta:
+                    texts.append(event.text)
+                elif event is not None:
+                    _spill(texts, heard)
+                    heard.events.append(event)
+        except (StreamError, Unavailable) as error:
+            heard.failure = error
+        _spill(texts, heard)
+        return heard
 
     def read(self, payload: bytes) -> tuple[Event | None, bool]:
         """The event that a payload makes, if any, and whether it was content (pings are not).
@@ -88,6 +122,14 @@ class Reply:
             # The whole block as JSON: its signature must go back unchanged while the turn runs.
             return StepEvent(Step(kind="thinking", body=json.dumps(block, ensure_ascii=False)))
         return None
+
+
+def _spill(texts: list[str], heard: Heard) -> None:
+    """Text up to here as one event: every layer above costs as much for one letter as for a line."""
+    if texts:
+        heard.events.append(TextDelta("".join(texts)))
+        heard.text = True
+        texts.clear()
 
 
 def _usage(data: dict[str, Any], before: Usage) -> Usage:

@@ -1,0 +1,118 @@
+"""A stream is read in moments, not event by event; nothing of it is lost or kept for longer than that."""
+
+import asyncio
+
+from chat.providers import pace
+from chat.providers.anthropic import AnthropicProvider
+from chat.providers.base import Started, StepEvent, TextDelta, Unavailable
+from chat.providers.reply import Reply, StreamError
+from chat.providers.standin import start_standin
+from tests.providers.building import collect, request, said
+from tests.providers.test_sse import payload
+
+HELD_S = 0.2
+
+
+def delta(text: str) -> bytes:
+    return payload(type="content_block_delta", index=0, delta={"type": "text_delta", "text": text})
+
+
+class Transport:
+    """What the pace needs of aiohttp's connection."""
+
+    def __init__(self) -> None:
+        self.transport: Transport | None = self
+        self.calls: list[str] = []
+
+    def pause_reading(self) -> None:
+        self.calls.append("pause")
+
+    def resume_reading(self) -> None:
+        self.calls.append("resume")
+
+
+def paced(monkeypatch) -> tuple[pace.Pace, Transport]:
+    found = Transport()
+    monkeypatch.setattr(pace, "_connection", lambda response: found)
+    return pace.Pace(None), found
+
+
+class TestPace:
+    async def test_after_a_small_chunk_the_connection_rests(self, monkeypatch) -> None:
+        held, transport = paced(monkeypatch)
+        await held.rest(150)
+        assert transport.calls == ["pause", "resume"]
+
+    async def test_after_a_large_one_it_does_not(self, monkeypatch) -> None:
+        held, transport = paced(monkeypatch)
+        await held.rest(pace.SMALL_BYTES)
+        assert transport.calls == []
+
+    async def test_nor_when_the_reader_was_slow_itself(self, monkeypatch) -> None:
+        held, transport = paced(monkeypatch)
+        await asyncio.sleep(pace.PACE_S * 1.5)
+        await held.rest(150)
+        assert transport.calls == []
+
+    async def test_a_reader_that_is_cancelled_leaves_the_connection_open_for_reading(self, monkeypatch) -> None:
+        held, transport = paced(monkeypatch)
+        resting = asyncio.create_task(held.rest(150))
+        await asyncio.sleep(0)
+        resting.cancel()
+        await asyncio.gather(resting, return_exceptions=True)
+        assert transport.calls == ["pause", "resume"]
+
+    async def test_a_connection_that_was_given_back_is_left_alone(self, monkeypatch) -> None:
+        held, transport = paced(monkeypatch)
+        transport.transport = None
+        await held.rest(150)
+        assert transport.calls == []
+
+    async def test_it_is_found_below_the_client_of_the_sdk(self, monkeypatch) -> None:
+        """Fails when a new SDK has moved it: then every event would wake the loop again."""
+        monkeypatch.setattr(pace, "PACE_S", HELD_S)
+        standin = await start_standin(window=20_000, delay_ms=1)
+        provider = AnthropicProvider(api_key="test", base_url=standin.base_url)
+        try:
+            texts = [event for event in await collect(provider.stream(request("Hi"))) if isinstance(event, TextDelta)]
+            pieces = len(texts)
+            words = sum(len(event.text.split()) for event in texts)
+            assert pieces <= 4, "read as it came"
+            assert words > 10 * pieces
+            assert await said(provider, "Hi") == "".join(event.text for event in texts)
+        finally:
+            await provider.close()
+            await standin.close()
+
+
+class TestWhatAChunkTells:
+    def test_neighbouring_text_is_one_event(self) -> None:
+        heard = Reply().read_all([delta("Hel"), payload(type="ping"), delta("lo")])
+        assert (heard.events, heard.content, heard.text) == ([TextDelta("Hello")], True, True)
+
+    def test_text_keeps_its_place_between_other_events(self) -> None:
+        tool = {"type": "tool_use", "id": "t1", "name": "look", "input": {}}
+        heard = Reply().read_all(
+            [
+                delta("before"),
+                payload(type="content_block_start", index=1, content_block=tool),
+                payload(type="content_block_stop", index=1),
+                delta("after"),
+            ]
+        )
+        assert [type(event) for event in heard.events] == [TextDelta, StepEvent, TextDelta]
+
+    def test_what_came_before_an_error_counts(self) -> None:
+        heard = Reply().read_all([delta("half"), payload(type="error", error={"type": "overloaded_error"}), delta("x")])
+        assert heard.events == [TextDelta("half")]
+        assert isinstance(heard.failure, StreamError)
+
+    def test_what_came_before_nonsense_counts_too(self) -> None:
+        heard = Reply().read_all([delta("half"), b"{nonsense"])
+        assert heard.events == [TextDelta("half")]
+        assert isinstance(heard.failure, Unavailable)
+
+    def test_a_ping_is_no_content(self) -> None:
+        heard = Reply().read_all([payload(type="ping")])
+        assert not heard.content
+        assert not [event for event in heard.events if isinstance(event, Started)]
