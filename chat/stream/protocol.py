@@ -54,6 +54,10 @@ class Close(IntEnum):
     FLOOD = 4429
 
 
+# Made once: `json.dumps` with any option of its own makes an encoder for every call.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+
 class Outbound:
     """What the server sends. Fields that are None are left out."""
 
@@ -67,7 +71,7 @@ class Outbound:
             value = getattr(self, name)
             if value is not None:
                 body[name] = value
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=str)
+        return _encode(body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
