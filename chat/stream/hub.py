@@ -80,12 +80,15 @@ class Hub:
         self._flush_chars = flush_chars
         self._channels: dict[UUID, _Channel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ending: Bye | None = None
 
     def watch(self, session: UUID) -> Watcher:
         """Watch a session: the live reply first, if there is one, then everything that happens."""
         channel = self._channels.setdefault(session, _Channel())
         watcher = Watcher(channel.live, lambda gone: self._forget(session, gone))
         channel.watchers.add(watcher)
+        if self._ending:
+            watcher.tell(self._ending)
         if channel.live:
             self._render(channel, channel.live)
         if self.outlet and len(channel.watchers) == 1:
@@ -156,9 +159,10 @@ class Hub:
         self._say(session, Gone(session=session))
 
     def bye(self, *, code: int, reconnect_after_ms: int) -> None:
-        """This process is about to end: every socket is told so, and when to come back."""
+        """This process is about to end: every socket is told so, and when to come back; one that comes yet, too."""
+        self._ending = Bye(code=code, reconnect_after_ms=reconnect_after_ms)
         for session in self._channels:
-            self._tell(session, Bye(code=code, reconnect_after_ms=reconnect_after_ms))
+            self._tell(session, self._ending)
 
     def tell(self, session: UUID, frame: Outbound) -> None:
         """A frame for everybody who watches in this process."""
@@ -266,10 +270,14 @@ class Hub:
         return True
 
     def _render(self, channel: _Channel, live: Live) -> None:
-        """Render what is finished, if anybody watches and no rendering of this reply runs already."""
-        if live.rendering or live.done or not channel.watchers or "\n" not in live.text[live.committed :]:
+        """Render what is finished, if anybody watches and no rendering of this reply runs already.
+
+        Only a whole line can finish a block: without a new one, the last look said all there is to say.
+        """
+        if live.rendering or live.done or not channel.watchers or live.text.find("\n", live.looked) < 0:
             return
         live.rendering = True
+        live.looked = live.end
         task = asyncio.create_task(self._render_finished(channel, live))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

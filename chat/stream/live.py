@@ -11,8 +11,8 @@ from chat.stream.protocol import Done, Status
 class Live:
     """One reply as it is written. `end` counts characters (code points), as the server does everywhere."""
 
-    __slots__ = ("_new", "_parts", "blocks", "committed", "done", "epoch", "number", "phase", "rendering", "text",
-                 "timer", "turn")  # fmt: skip
+    __slots__ = ("_new", "_parts", "blocks", "committed", "done", "epoch", "looked", "number", "phase", "rendering",
+                 "text", "timer", "turn")  # fmt: skip
 
     def __init__(self, turn: int, number: int, epoch: int):
         self.turn = turn
@@ -21,6 +21,7 @@ class Live:
         self.text = ""
         self.blocks: list[tuple[int, str]] = []
         self.committed = 0
+        self.looked = 0
         self.done: Done | None = None
         self.phase: Status | None = None
         self.rendering = False
