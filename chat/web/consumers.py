@@ -98,7 +98,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.accept()
         if not self.user.is_authenticated:
             await self.leave(Close.SIGNED_OUT)
-        elif not service.running():
+        elif not service.running() or service.draining():
             await self._come_back()
         else:
             key = self.scope["session"].session_key or "" if "session" in self.scope else ""

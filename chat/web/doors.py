@@ -84,14 +84,19 @@ class Doors:
         if self._loop and not self._loop.is_closed() and self._open:
             self._loop.call_soon_threadsafe(self._look_at, key, user)
 
-    async def sweep(self) -> None:
-        """Look at every socket once."""
-        now = time.monotonic()
+    async def sweep(self, now: float | None = None) -> None:
+        """Look at every socket once. `now` in monotonic seconds."""
+        now = time.monotonic() if now is None else now
         for door in [door for door in self._open if door.overdue(now)]:
             self._dismiss(door, Close.SLOW)
         doors = list(self._open)
         for first in range(0, len(doors), BATCH):
             await self.check(doors[first : first + BATCH])
+
+    def dismiss(self, code: Close) -> None:
+        """Send every page away."""
+        for door in self._open:
+            self._dismiss(door, code)
 
     async def check(self, doors: Collection[Door]) -> None:
         """Send away those whose login has ended."""

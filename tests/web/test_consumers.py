@@ -23,6 +23,7 @@ from tests.web.conftest import add_turn
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUTER = URLRouter(websocket_urlpatterns)
+NO_TURN = "turn: there is none"
 
 
 class Socket(WebsocketCommunicator):
@@ -109,6 +110,16 @@ async def send(socket, text="My order number is A-7731.", **fields):
     client_id = str(uuid.uuid4())
     await socket.say("send", client_id=client_id, text=text, **fields)
     return client_id
+
+
+async def ended(turn):
+    """The row of a turn, once it has ended."""
+    for _ in range(600):
+        stored = await Turn.objects.aget(pk=turn)
+        if not stored.is_live:
+            return stored
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"turn {turn} does not end")
 
 
 class TestWhoGetsIn:
@@ -212,6 +223,40 @@ class TestAReply:
             delta = await socket.hear("delta", "snapshot")
             assert (delta["type"], delta["start"]) == ("delta", 6)
 
+    async def test_who_comes_back_after_the_end_gets_the_rest_and_the_end(self, provider, session, alice):
+        go = asyncio.Event()
+        provider.default = ["First ", go, "second."]
+        async with connected(alice, session.pk) as socket:
+            await send(socket)
+            seen = await socket.shown("First ")
+        go.set()
+        await ended(seen["turn"])
+        async with connected(alice, session.pk, greet=False) as socket:
+            at = {"turn": seen["turn"], "epoch": seen["epoch"], "end": seen["end"]}
+            await socket.say("hello", session=str(session.pk), **at)
+            assert "live" not in await socket.hear("welcome")
+            delta, done = await socket.hear("delta", "snapshot"), await socket.hear("done")
+            assert (delta["type"], delta["start"], delta["text"]) == ("delta", 6, "second.")
+            assert (done["status"], done["stop_reason"], done["end"]) == ("complete", "end_turn", 13)
+            assert done["sha256"] == hashlib.sha256(b"First second.").hexdigest()
+            assert done["usage"]["output"] > 0
+
+    async def test_who_names_only_the_turn_gets_all_of_it(self, provider, session, alice):
+        turn = await Turn.objects.filter(session=session).afirst()
+        async with connected(alice, session.pk, greet=False) as socket:
+            await socket.say("hello", session=str(session.pk), turn=turn.pk)
+            snapshot, done = await socket.hear("snapshot"), await socket.hear("done")
+            assert (snapshot["text"], snapshot["number"], done["turn"]) == (turn.reply, 1, turn.pk)
+
+    async def test_what_a_failed_reply_keeps_is_told_from_its_beginning(self, provider, session, alice):
+        # It may be the text of an earlier attempt, of which this page has nothing.
+        values = {"status": "failed", "epoch": 2, "stop_reason": "", "usage": None, "error": "unavailable"}
+        turn = await sync_to_async(add_turn)(session, reply="The longer text of before", **values)
+        async with connected(alice, session.pk, greet=False) as socket:
+            await socket.say("hello", session=str(session.pk), turn=turn.pk, epoch=2, end=4)
+            assert (await socket.hear("snapshot", "delta"))["text"] == "The longer text of before"
+            assert (await socket.hear("done"))["stop_reason"] == "unavailable"
+
     async def test_the_reply_goes_on_without_the_socket(self, provider, session, alice):
         go = asyncio.Event()
         provider.default = ["First ", go, "second."]
@@ -220,11 +265,7 @@ class TestAReply:
             turn = (await socket.hear("accepted"))["turn"]
             await socket.shown("First ")
         go.set()
-        for _ in range(200):
-            stored = await Turn.objects.aget(pk=turn)
-            if not stored.is_live:
-                break
-            await asyncio.sleep(0.05)
+        stored = await ended(turn)
         assert (stored.status, stored.reply) == ("complete", "First second.")
 
     async def test_stop_keeps_what_was_seen(self, provider, session, alice):
@@ -297,6 +338,19 @@ class TestRefusals:
             assert (await socket.hear("rejected"))["code"] == "not_found"
         await turn.arefresh_from_db()
         assert (turn.status, turn.cancel_requested) == ("running", False)
+
+    async def test_a_place_in_a_foreign_turn_is_answered_like_one_that_never_was(
+        self, provider, session, alice, bob, make_session
+    ):
+        theirs = await sync_to_async(make_session)(1, owner=bob)
+        secret = await sync_to_async(add_turn)(theirs, reply="The secret of bob.")
+        for turn in (secret.pk, 2**40):
+            async with connected(alice, session.pk, greet=False) as socket:
+                await socket.say("hello", session=str(session.pk), turn=turn, epoch=1, end=0)
+                assert await socket.hear() == {"v": 1, "type": "error", "code": "not_found", "detail": NO_TURN}
+                assert (await socket.hear())["type"] == "welcome"
+                await socket.say("ping", t=1)
+                assert (await socket.hear())["type"] == "pong"
 
     async def test_a_bad_frame_is_named_and_five_end_the_socket(self, provider, session, alice):
         async with connected(alice, session.pk) as socket:
