@@ -1,5 +1,8 @@
 """Which room answers which protocol: pages, websockets, and a server's start and end (lifespan)."""
 
+import asyncio
+import signal
+import threading
 from typing import Any
 
 import structlog
@@ -11,6 +14,7 @@ from django.core.handlers.asgi import ASGIHandler
 
 from chat import service
 from chat.web.routing import websocket_urlpatterns
+from ctxsite import ending
 
 log = structlog.get_logger(__name__)
 
@@ -53,11 +57,39 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
         log.exception("service_not_started")
         await send({"type": "lifespan.startup.failed", "message": type(error).__name__})
         return
+    drain_before_the_server()
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    await service.drain()
+    await ending.drain()
     await service.stop()
     await send({"type": "lifespan.shutdown.complete"})
+
+
+def drain_before_the_server() -> None:
+    """Hear a signal before the server does, and pass it on when the service is drained.
+
+    Uvicorn closes all sockets with 1012 before it says shutdown: pages would learn neither why nor when to come
+    back. Where the server has no handler of its own (a test's, or not in the main thread), nothing is taken over.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    servers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    if any(
+        handler in (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler, None) for handler in servers.values()
+    ):
+        return
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def end(number: int) -> None:
+        await ending.drain()
+        servers[number](number, None)
+
+    def begin(number: int) -> None:
+        task = asyncio.get_running_loop().create_task(end(number))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    ending.Signals(begin).listen(asyncio.get_running_loop())
 
 
 application = OwnRootPath(

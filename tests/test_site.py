@@ -14,8 +14,11 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.test import Client
 
-from ctxsite import protocols
+from ctxsite import ending, protocols
 from tests.conftest import PASSWORD
+
+# Channels closes what connections it finds in the shared thread, and an earlier test may have left one there.
+pytestmark = pytest.mark.django_db
 
 ROOT = Path(__file__).resolve().parent.parent
 POLICY = {
@@ -111,6 +114,7 @@ class Service:
 
 async def test_a_server_with_lifespan_starts_drains_and_stops_the_service(monkeypatch):
     monkeypatch.setattr(protocols, "service", service := Service())
+    monkeypatch.setattr(ending, "service", service)
     server = ApplicationCommunicator(protocols.application, {"type": "lifespan"})
     await server.send_input({"type": "lifespan.startup"})
     assert await server.receive_output() == {"type": "lifespan.startup.complete"}
@@ -127,7 +131,6 @@ async def test_a_service_that_cannot_start_fails_the_server_without_its_words(mo
     assert await server.receive_output() == {"type": "lifespan.startup.failed", "message": "RuntimeError"}
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/", "/healthz", "/nothing-here/"])
 def test_every_page_carries_the_policy(client, path):
     response = client.get(path)
@@ -136,7 +139,6 @@ def test_every_page_carries_the_policy(client, path):
     assert response.headers["X-Frame-Options"] == "DENY"
 
 
-@pytest.mark.django_db
 def test_ten_wrong_passwords_lock_even_the_right_one_out(alice):
     def sign_in(password: str, address: str = "192.0.2.1", forwarded: str = "") -> int:
         body = {"username": "alice", "password": password}
@@ -150,7 +152,6 @@ def test_ten_wrong_passwords_lock_even_the_right_one_out(alice):
     assert AccessAttempt.objects.count() == 1
 
 
-@pytest.mark.django_db
 def test_signing_in_rotates_the_session_key(client, alice):
     client.get("/accounts/login/")
     session = client.session
@@ -167,7 +168,6 @@ def collected(settings, tmp_path):
     settings.STATIC_ROOT = tmp_path
 
 
-@pytest.mark.django_db
 def test_the_first_start_makes_an_administrator_and_says_the_password_once(collected, capsys):
     call_command("prepare_site")
     printed = capsys.readouterr().out
@@ -178,7 +178,6 @@ def test_the_first_start_makes_an_administrator_and_says_the_password_once(colle
     assert get_user_model().objects.get(username="admin").check_password(password)
 
 
-@pytest.mark.django_db
 def test_a_password_from_the_environment_holds_at_every_start(collected, settings, capsys):
     call_command("prepare_site")
     settings.SUPERUSER_PASSWORD = PASSWORD
@@ -187,7 +186,6 @@ def test_a_password_from_the_environment_holds_at_every_start(collected, setting
     assert get_user_model().objects.get(username="admin").check_password(PASSWORD)
 
 
-@pytest.mark.django_db
 def test_no_second_administrator_is_made_beside_one_with_another_name(collected, olga, capsys):
     call_command("prepare_site")
     assert get_user_model().objects.filter(is_superuser=True).count() == 1

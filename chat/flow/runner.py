@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 IDLE_S = 0.5
 CANCEL_SCAN_S = 1.0
+RELEASE_S = 2.0
 
 
 class Runner:
@@ -82,6 +83,7 @@ class Runner:
 
     async def drain(self, seconds: float) -> None:
         """Stop claiming; finish what ends within `seconds`, give the rest back."""
+        leaving = [asyncio.ensure_future(self._leave())] if self._claiming else []
         self._claiming = False
         if self._claim:
             await asyncio.wait({self._claim})
@@ -91,9 +93,9 @@ class Runner:
             await asyncio.wait(tasks, timeout=seconds)
         for running, _ in list(self._running.values()):
             running.interrupt(Released)
-        tasks = [task for _, task in self._running.values()]
+        tasks = [*leaving, *(task for _, task in self._running.values())]
         if tasks:
-            await asyncio.wait(tasks, timeout=2.0)
+            await asyncio.wait(tasks, timeout=RELEASE_S)
 
     async def stop(self) -> None:
         """End all loops. What is claimed in this instant is run to its release first."""
@@ -102,6 +104,10 @@ class Runner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._leave()  # once more: a beat may have been on its way
+
+    async def _leave(self) -> None:
+        """Take the name off the list at once: who is asked whether a runner is there must not count one that goes."""
         with contextlib.suppress(Exception):
             await self._engine.database.run(lambda: Worker.objects.filter(pk=self.owner).delete())
 
@@ -173,6 +179,8 @@ class Runner:
             self._wake.set()
 
     async def _beat(self) -> None:
+        if not self._claiming:
+            return
         live, owner, slots = len(self._running), self.owner, self._slots
         await self._engine.database.run(
             lambda: Worker.objects.update_or_create(
