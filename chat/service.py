@@ -32,6 +32,7 @@ from chat.store import leases
 from chat.store.closing import Closed
 from chat.store.database import Database
 from chat.store.following import Rows
+from chat.store.pulse import Pulse
 from chat.store.quotas import Caps
 from chat.store.rates import Rates
 from chat.store.recent import RedisRecent
@@ -59,6 +60,7 @@ class Service:
     database: Database
     owner: str
     bus: Bus
+    pulse: Pulse
     following: Following | None = None
     runner: Runner | None = None
     jobs: JobRunner | None = None
@@ -183,6 +185,7 @@ async def start(
         database=database,
         owner=owner,
         bus=bus,
+        pulse=Pulse(database, owner),
         standin=way.standin,
         rates=Rates(settings.REDIS_URL),
     )
@@ -200,6 +203,7 @@ async def start(
             service.loops.append(asyncio.create_task(_sweep(service), name="sweep"))
     if service.runner or service.jobs:
         bus.listen(WORKERS)
+    service.loops.append(asyncio.create_task(service.pulse.run(settings.CHAT_BEAT_S), name="pulse"))
     recording.register_source("bus", lambda: {**bus.numbers(), **following.numbers()})
     if recent:
         recording.register_source("windows", lambda: {"hits": recent.hits, "misses": recent.misses})
@@ -248,6 +252,7 @@ async def stop() -> None:
     with contextlib.suppress(Exception):
         await service.engine.save_counters(now=True)
     await service.rates.close()
+    await service.pulse.stop()
     await service.engine.provider.close()
     if service.standin:
         await service.standin.close()

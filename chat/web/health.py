@@ -1,4 +1,4 @@
-"""Is the process up (/healthz), and can it answer somebody now (/readyz)? Neither asks who is asking."""
+"""Is the process up (/healthz), and can it answer somebody now (/readyz)? Neither asks who is asking, nor writes."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,11 +9,13 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from chat import service
 from chat.models import Worker
 
 log = structlog.get_logger(__name__)
@@ -31,9 +33,26 @@ def database_answers() -> str:
     return "ok"
 
 
+class Migrations:
+    """Whether the schema has all that this release needs. Once it has, nothing takes it away: asked no more."""
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def __call__(self) -> str:
+        """ "ok" or "pending"."""
+        if not self._done:
+            executor = MigrationExecutor(connection)
+            self._done = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+        return "ok" if self._done else "pending"
+
+
+schema_is_whole = Migrations()
+
+
 def runner_beats() -> str:
     """ "ok" when some process that runs turns has beaten lately, here or elsewhere, else "none"."""
-    since = timezone.now() - timedelta(seconds=settings.CHAT_BEAT_S * BEATS_MISSED)
+    since = Now() - timedelta(seconds=settings.CHAT_BEAT_S * BEATS_MISSED)
     return "ok" if Worker.objects.filter(kinds__contains="turn", beat_at__gte=since).exists() else "none"
 
 
@@ -44,7 +63,7 @@ async def outcome(check: Callable[[], str]) -> str:
         try:
             return check()
         except DatabaseError as error:
-            log.warning("not_ready", check=check.__name__, error=type(error).__name__)
+            log.warning("not_ready", error=type(error).__name__)
             return "down"
         finally:
             # A connection kept here would be one more that a restarted database has cut.
@@ -54,6 +73,18 @@ async def outcome(check: Callable[[], str]) -> str:
         return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(probes, run), CHECK_S)
     except TimeoutError:
         return "slow"
+
+
+def bus() -> str:
+    """ "none" where nothing has to pass between processes, "up", or "down": then rows are read instead."""
+    if not settings.REDIS_URL or not service.running():
+        return "none"
+    return "up" if service.current().bus.up else "down"
+
+
+def storage() -> str:
+    """ "failing" while what is written does not get stored, by the last attempt of this process."""
+    return "failing" if service.running() and service.current().pulse.failing else "ok"
 
 
 @never_cache
@@ -66,11 +97,15 @@ async def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 async def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when a message sent now would be answered, else 503; which part is missing stands in the JSON.
+    """200 when a message sent now would be stored and answered, else 503; which part is missing stands in the JSON.
 
-    `bus` is "none" while there is one process: nothing has to pass between processes.
+    A bus that is down slows the site and does not stop it.
     """
-    parts: dict[str, Any] = {"database": await outcome(database_answers), "bus": "none"}
-    parts["runner"] = await outcome(runner_beats) if parts["database"] == "ok" else "unknown"
-    ready = parts["database"] == "ok" and parts["runner"] == "ok"
+    parts: dict[str, Any] = {"database": await outcome(database_answers)}
+    up = parts["database"] == "ok"
+    parts["schema"] = await outcome(schema_is_whole) if up else "unknown"
+    parts["runner"] = await outcome(runner_beats) if up and parts["schema"] == "ok" else "unknown"
+    parts["storage"] = storage()
+    ready = all(word == "ok" for word in parts.values()) and not service.draining()
+    parts |= {"bus": bus(), "draining": service.draining()}
     return JsonResponse({"ready": ready, **parts}, status=200 if ready else 503)

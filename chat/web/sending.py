@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
 
 from chat import service
@@ -53,8 +53,11 @@ async def send(owner_id: int, session_id: UUID, **message: Any) -> Opened | Reje
                 return Rejected("quota", over.retry_after_ms)
             return await service.current().open_turn(**keywords)
         return await sync_to_async(opening.open_turn)(**keywords)
-    except DatabaseError as error:
+    except (DatabaseError, InterfaceError) as error:
         log.warning("message_not_stored", error=type(error).__name__)
+        # Only what is the database's own trouble: a message that it can't hold says nothing about the next one.
+        if service.running() and isinstance(error, OperationalError | InterfaceError):
+            service.current().pulse.failed(error)
         return Rejected("storage")
 
 

@@ -102,7 +102,8 @@ class Command(BaseCommand):
 
     def _refuse_company(self) -> None:
         """Another server would take our turns, and we its: neither may be."""
-        if service.running() or Worker.objects.filter(beat_at__gt=timezone.now() - ALIVE).exists():
+        others = Worker.objects.filter(kinds__contains="turn", beat_at__gt=timezone.now() - ALIVE)
+        if service.running() or others.exists():
             raise CommandError("A server is running on this database: stop it first, or give another DATABASE_URL.")
         waiting = Job.objects.filter(state__in=(Job.State.DUE, Job.State.RUNNING)).exists()
         if waiting or Turn.objects.live().exists():
