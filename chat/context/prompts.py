@@ -33,6 +33,10 @@ MADE_BY_CODE = "[extract made by code, without a model]"
 NOTE_COMPRESSED = "Note: Earlier parts of this conversation were compressed for length."
 NOTE_OMITTED = "Note: Earlier parts of this conversation are not in view."
 ACKNOWLEDGEMENT = "Understood. I will use this as background and go on from there."
+CONTINUE = (
+    "Your last reply was cut off by its length limit. Go on exactly where it stopped: repeat nothing of it, and"
+    " begin in the middle of the sentence, list or block of code if that is where it ends."
+)
 
 SUMMARISER = f"""You compress conversations. You get the older part of a conversation between a user and an \
 assistant, and you write the summary that will stand in its place when the conversation goes on. Whoever reads it \

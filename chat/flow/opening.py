@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from chat.context.prompts import CONTINUE
 from chat.context.tokens import Counter
 from chat.models import ChatSession, Turn
 from chat.store import branches, quotas
 from chat.store.database import storable
 from chat.store.quotas import Caps, Over
 
-OPS = ("new", "edit", "regenerate", "retry")
+OPS = ("new", "edit", "regenerate", "retry", "continue")
+# These open a sibling of a turn, the others follow the head.
+BESIDE = ("edit", "regenerate", "retry")
 BUSY_RETRY_MS = 1_000
 # Of the last turn, which is only followed, not shown.
 _UNREAD = ("head__prompt", "head__reply", "head__reply_html", "head__usage")
@@ -60,10 +63,10 @@ def open_turn(
     """Store a message as a queued turn, or say why not.
 
     `op` "new" appends; "edit", "regenerate" and "retry" open a sibling of the active turn `of`, the last two with
-    its own prompt. Sending the same `client_id` with the same words again is answered with the same turn. `refusal`
-    says for how many seconds a model is not to be called; `worth` what the call can use at most (tokens, millionths of
-    a US dollar), which is set aside within `caps` (None: the settings'); `runner` names the runner of this process,
-    which takes the turn at once.
+    its own prompt; "continue" appends to `of`, the head, whose reply was cut off, with words of our own. Sending the
+    same `client_id` with the same words again is answered with the same turn. `refusal` says for how many seconds a
+    model is not to be called; `worth` what the call can use at most (tokens, millionths of a US dollar), which is set
+    aside within `caps` (None: the settings'); `runner` names the runner of this process, which takes the turn at once.
     """
     text = storable(text)
     try:
@@ -111,6 +114,10 @@ def _open(
             return Rejected("not_found")
         if op in ("regenerate", "retry"):
             text = target.prompt
+        elif op == "continue":
+            if target.pk != session.head_id or target.status != Turn.Status.TRUNCATED:
+                return Rejected("bad_op")
+            text = CONTINUE
     if not text.strip():
         return Rejected("empty")
     if wait := refusal(session.model):
@@ -122,7 +129,11 @@ def _open(
         over = Rejected("quota", held.retry_after_ms, held.reason)
         return _duplicate(owner_id, session_id, client_id, text, op) or over
     values = {"prompt": text, "client_id": client_id, "tokens": tokens, "owner": runner, "held": held.columns}
-    turn = branches.sibling(session, target, **values) if target else branches.new_turn(session, **values)
+    if op in BESIDE and target:
+        turn = branches.sibling(session, target, **values)
+    else:
+        kind = Turn.Kind.CONTINUE if op == "continue" else Turn.Kind.MESSAGE
+        turn = branches.new_turn(session, kind=kind, **values)
     return Opened(turn_id=turn.pk, session_id=session.pk, number=turn.number)
 
 

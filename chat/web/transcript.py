@@ -19,17 +19,19 @@ PAGE = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """What is said of a turn that did not simply complete. `retry`: it may be tried again."""
+    """What is said of a turn that did not simply complete. `retry`: it may be tried again; `more`: continued."""
 
     title: str
     text: str
     bad: bool = False
     retry: bool = False
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnShown:
-    """One turn of the page. `past`: the model no longer sees it word for word."""
+    """One turn of the page. `past`: the model no longer sees it word for word. `continues`: the reply before it was
+    cut off, and this one goes on with it; its prompt is ours."""
 
     id: int
     number: int
@@ -39,6 +41,7 @@ class TurnShown:
     status: str
     live: bool = False
     past: bool = False
+    continues: bool = False
     ending: Ending | None = None
     closed_at: datetime | None = None
     notices: list[Shown] = field(default_factory=list)
@@ -79,7 +82,17 @@ def one(session: ChatSession, turn_id: int) -> TurnShown | None:
 
 def _rows(session: ChatSession):
     return Turn.objects.filter(session_id=session.pk, active=True).only(
-        "id", "number", "prompt", "reply", "reply_html", "html_version", "status", "error", "stop_reason", "closed_at"
+        "id",
+        "number",
+        "prompt",
+        "reply",
+        "reply_html",
+        "html_version",
+        "status",
+        "error",
+        "stop_reason",
+        "closed_at",
+        "kind",
     )
 
 
@@ -98,7 +111,8 @@ def _shown(session: ChatSession, rows: Iterable[Turn]) -> list[TurnShown]:
             status=turn.status,
             live=turn.is_live,
             past=turn.number < session.window_from,
-            ending=ending(turn),
+            continues=turn.kind == Turn.Kind.CONTINUE,
+            ending=ending(turn, last=turn.number == session.turns_active),
             closed_at=turn.closed_at,
             notices=said.get(turn.number, []),
         )
@@ -114,13 +128,14 @@ def _html(turn: Turn) -> str:
     return rendering.render(turn.reply).html
 
 
-def ending(turn: Turn) -> Ending | None:
-    """What to say under a turn; None for one that is complete or still runs."""
+def ending(turn: Turn, *, last: bool = False) -> Ending | None:
+    """What to say under a turn; None for one that is complete or still runs. Only the `last` one can be continued."""
     kept = _("The text above is kept.") if turn.reply else ""
     if turn.status == Turn.Status.STOPPED:
         return Ending(title=_("Stopped."), text=kept or _("Nothing had been written yet."))
     if turn.status == Turn.Status.TRUNCATED:
-        return Ending(title=_("Cut off."), text=_("The reply reached the longest length that is allowed."))
+        text = _("The reply reached the longest length that is allowed.")
+        return Ending(title=_("Cut off."), text=text, more=last)
     if turn.status == Turn.Status.REFUSED:
         text = _("The model declined to answer this. Later messages are sent without it.")
         return Ending(title=_("Declined."), text=text)

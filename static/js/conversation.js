@@ -22,7 +22,8 @@ export const converse = ({ main, form, scroll, post }) => {
   const accepted = (frame) => {
     const sent = composer.accepted(frame);
     if (!sent) return;
-    const prompt = sent.op === "new" ? sent.text : transcript.article(sent.of)?.querySelector(".user").textContent;
+    const ours = { new: sent.text, continue: say.sayContinued };
+    const prompt = ours[sent.op] ?? transcript.article(sent.of)?.querySelector(".user").textContent;
     transcript.begin(frame.turn, frame.number, prompt);
     if (!transcript.live) transcript.status(frame.turn, say.sayQueued);
     scroll.toEnd();
@@ -158,10 +159,11 @@ export const converse = ({ main, form, scroll, post }) => {
   for (const button of document.querySelectorAll(".reload")) button.addEventListener("click", () => location.reload());
 
   document.addEventListener("submit", (event) => {
-    const turn = event.target.dataset.retry;
-    if (!turn) return;
+    const { retry, continue: more } = event.target.dataset;
+    if (!retry && !more) return;
     event.preventDefault();
-    if (!composer.pending && !transcript.running) composer.send({ op: "retry", of: Number(turn) });
+    if (composer.pending || transcript.running) return;
+    composer.send({ op: retry ? "retry" : "continue", of: Number(retry || more) });
   });
   document.addEventListener("seen-from", (event) => transcript.fade(event.detail.value));
   return composer;

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from chat.context.prompts import CONTINUE
 from chat.flow import opening
 from chat.flow.opening import Opened, Rejected
 from chat.models import ChatSession, Turn
 from chat.store import integrity, leases
+from chat.store.closing import Outcome, close_turn
 from tests.store.building import compress, conversation, fork, numbers, reread, turn
 
 
@@ -119,6 +121,34 @@ def test_an_edit_of_a_summarised_turn_rests_the_summary(session: ChatSession) ->
 def test_what_nobody_could_answer_is_refused(session: ChatSession, settings: Any, text: str, code: str) -> None:
     settings.CHAT_MAX_MESSAGE_CHARS = 50
     assert send(session, text) == Rejected(code)
+    assert Turn.objects.filter(session=session).count() == 4
+
+
+def cut_off(session: ChatSession) -> Turn:
+    """A head whose reply reached its longest length."""
+    opened = send(session, "Tell me everything.")
+    claim = leases.claim_turn("me", 15)
+    assert claim is not None
+    usage = {"input": 9, "cache_read": 0, "cache_write": 0, "output": 2}
+    ended = Outcome(status="truncated", reply="It all beg", stop_reason="max_tokens", usage=usage)
+    assert close_turn(claim, ended)
+    return Turn.objects.get(pk=opened.turn_id)
+
+
+def test_a_reply_that_was_cut_off_is_continued_by_a_turn_of_its_own(session: ChatSession) -> None:
+    head = cut_off(session)
+    client = uuid.uuid4()
+    opened = send(session, "", op="continue", of=head.pk, client_id=client)
+    made = Turn.objects.get(pk=opened.turn_id)
+    assert (made.number, made.parent_id, made.kind, made.prompt) == (6, head.pk, "continue", CONTINUE)
+    assert send(session, "", op="continue", of=head.pk, client_id=client).duplicate
+    assert integrity.violations() == []
+
+
+@pytest.mark.parametrize("number", [4, 3])
+def test_only_a_cut_off_reply_at_the_end_can_be_continued(session: ChatSession, number: int) -> None:
+    assert send(session, op="continue", of=turn(session, number).pk) == Rejected("bad_op")
+    assert send(session, op="continue", of=None) == Rejected("not_found")
     assert Turn.objects.filter(session=session).count() == 4
 
 
