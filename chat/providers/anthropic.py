@@ -108,6 +108,7 @@ class AnthropicProvider:
                 response = await self._respond(stack, body, due)
                 chunks = response.http_response.aiter_bytes()
                 pace = Pace(response.http_response)
+                stack.callback(pace.close)
                 patience = Patience(due, self._timeouts.content)
                 stack.callback(patience.close)
                 while True:
@@ -125,7 +126,7 @@ class AnthropicProvider:
                     if heard.content:
                         patience.heard(end)
                     if heard.text:
-                        await pace.rest(len(chunk))
+                        pace.rest(len(chunk))
         except ProviderError as error:
             failure = error
         except UPSTREAM as error:
