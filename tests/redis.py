@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -62,6 +63,16 @@ class Server:
             self._process.kill()
             self._process.wait(PATIENCE_S)
             self._process = None
+
+    def freeze(self) -> None:
+        """Stop it from running: connections stay open, nothing answers."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen one run again; any other runs on."""
+        if self._process:
+            self._process.send_signal(signal.SIGCONT)
 
     def flush(self) -> None:
         """Delete everything in it, connections stay."""

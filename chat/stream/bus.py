@@ -216,6 +216,10 @@ class RedisBus:
         try:
             made.append(sender := await self._pool.get_connection())
             made.append(listener := await self._pool.get_connection())
+            for connection in made:
+                # A Redis that hangs still accepts connections: the kernel does it.
+                await connection.send_command("PING", check_health=False)
+                await connection.read_response()
             self._changes = dict.fromkeys(self._channels, True)
             self._wake.set()
             async with asyncio.TaskGroup() as group:

@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 SILENCE_S = 1.0
 """A followed reply of which nothing was heard for so long is read from its row. Rows are written every second."""
 
-AGAIN_S = 0.3
-MOST_AGAIN = 3
-"""A row that had nothing new is looked at again so soon, so often: it is about to be written."""
+AGAIN_S = 0.25
+MOST_AGAIN = 5
+"""A row that had nothing new is looked at again so soon, so often: long enough for the next checkpoint to come."""
 
 TOGETHER_S = 0.2
 """Rows that are due so soon are read along."""
