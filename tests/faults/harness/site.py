@@ -90,6 +90,12 @@ class Site:
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 
+    def script(self, name: str, source: str, *arguments: str, **settings: Any) -> Process:
+        """Python with the site's settings as a process of the site that goes on beside the test; not started."""
+        env = environment(self._env | _named(settings))
+        command = [sys.executable, "-c", "import django; django.setup()\n" + source, *arguments]
+        return self._keep(Process(self._name(name), command, env, self.scratch), False)
+
     def _keep(self, process: Any, start: bool) -> Any:
         self.processes.append(process)
         if start:

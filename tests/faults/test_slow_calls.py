@@ -1,0 +1,55 @@
+"""One slow database call holds up no other socket's text."""
+
+import asyncio
+import itertools
+import time
+
+import psycopg
+import pytest
+
+from tests.faults.harness import Page, measured, percentile
+
+pytestmark = pytest.mark.timeout(120)
+
+HELD_S = 2.0
+ALLOWED_S = 0.050
+
+
+def gaps(page: Page, turn: int, since: float, until: float) -> list[float]:
+    """The seconds between two pieces of a reply within a time."""
+    times = [seen.at for seen in page.history.of("delta", page.session) if seen.frame["turn"] == turn]
+    return [later - earlier for earlier, later in itertools.pairwise(times) if since <= later <= until]
+
+
+async def test_a_database_call_of_two_seconds_delays_nobody_elses_text(site, pages, upstream, redis):
+    own = site("postgresql", redis=redis)
+    web = await asyncio.to_thread(own.web)
+    upstream.settings(delay_ms=60)
+    opened = await pages(own, web.url, 14)
+    readers, writers = opened[:8], opened[8:]
+    calls = [await page.send(f"Write 700 words about rivers {n}") for n, page in enumerate(readers)]
+    await asyncio.gather(*(page.text(call.turn) for page, call in zip(readers, calls, strict=True)))
+    await asyncio.sleep(1.0)
+    quiet = time.monotonic()
+    await asyncio.sleep(HELD_S + 1.0)
+    async with await psycopg.AsyncConnection.connect(own.database.direct) as connection:
+        for page in writers:
+            await connection.execute("SELECT 1 FROM chat_chatsession WHERE id = %s FOR UPDATE", [page.session])
+        held = time.monotonic()
+        # More of them than the process has threads for the database.
+        late = [page.post(f"Write 20 words about wells {n}") for n, page in enumerate(writers)]
+        await asyncio.sleep(HELD_S)
+        assert {call.outcome for call in late} == {"unknown"}, "the calls were held"
+        await connection.rollback()
+    freed = time.monotonic()
+    for page, call in zip(writers, late, strict=True):
+        await page.until(lambda call=call: call.outcome == "ok", 20, "the held message")
+    assert min(call.seconds for call in late) >= HELD_S
+    before, during = [], []
+    for page, call in zip(readers, calls, strict=True):
+        before += gaps(page, call.turn, quiet, quiet + HELD_S + 1.0)
+        during += gaps(page, call.turn, held, freed)
+    worst, usual = percentile(during, 1.0), percentile(before, 1.0)
+    measured("slow call", "six database calls of 2 s at once: longest gap in eight others' text", worst * 1000, "ms")
+    measured("slow call", "the same while nothing is slow", usual * 1000, "ms")
+    assert worst <= max(usual, 0.060) + ALLOWED_S
