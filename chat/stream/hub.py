@@ -136,8 +136,12 @@ class Hub:
         """More text of a reply."""
         waiting = live.add(text)
         if live.timer is None:
-            self._flush(session, live)
-            live.timer = asyncio.get_running_loop().call_later(self._flush_s, self._tick, session, live)
+            loop = asyncio.get_running_loop()
+            due = live.flushed_at + self._flush_s
+            if waiting >= self._flush_chars or loop.time() >= due:
+                self._flush(session, live)
+            else:
+                live.timer = loop.call_at(due, self._tick, session, live)
         elif waiting >= self._flush_chars:
             self._flush(session, live)
 
@@ -248,15 +252,14 @@ class Hub:
 
     def _tick(self, session: UUID, live: Live) -> None:
         live.timer = None
-        if live.done is None and self._flush(session, live):
-            live.timer = asyncio.get_running_loop().call_later(self._flush_s, self._tick, session, live)
+        if live.done is None:
+            self._flush(session, live)
 
-    def _flush(self, session: UUID, live: Live) -> bool:
+    def _flush(self, session: UUID, live: Live) -> None:
         start = live.end
-        shown = self._show(session, live)
-        if shown and self.outlet:
+        live.flushed_at = asyncio.get_running_loop().time()
+        if self._show(session, live) and self.outlet:
             self.outlet.grown(session, live, start)
-        return shown
 
     def _show(self, session: UUID, live: Live) -> bool:
         live.phase = None

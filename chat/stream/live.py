@@ -11,8 +11,8 @@ from chat.stream.protocol import Done, Status
 class Live:
     """One reply as it is written. `end` counts characters (code points), as the server does everywhere."""
 
-    __slots__ = ("_new", "_parts", "blocks", "committed", "done", "epoch", "looked", "number", "phase", "rendering",
-                 "text", "timer", "turn")  # fmt: skip
+    __slots__ = ("_new", "_parts", "blocks", "committed", "done", "epoch", "flushed_at", "looked", "number", "phase",
+                 "rendering", "text", "timer", "turn")  # fmt: skip
 
     def __init__(self, turn: int, number: int, epoch: int):
         self.turn = turn
@@ -25,6 +25,7 @@ class Live:
         self.done: Done | None = None
         self.phase: Status | None = None
         self.rendering = False
+        self.flushed_at = 0.0  # the loop's time
         self.timer: asyncio.TimerHandle | None = None
         self._parts: list[str] = []
         self._new = 0
