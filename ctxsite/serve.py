@@ -22,7 +22,7 @@ from django.conf import settings
 from twisted.internet import reactor
 
 from chat import service
-from ctxsite import ending
+from ctxsite import eager, ending
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +106,7 @@ def main() -> int:
         keep(site.begin())
 
     reactor.callWhenRunning(on_running)
+    eager.install()
     site.run()
     return 1 if site.failed else 0
 
