@@ -33,6 +33,11 @@ bench-scale:
 	.ci/setup test
 	exec $(PYTHON_IN) -m tests.bench scale
 
+# Processes killed under load: MINUTES (10) and SEED may be given.
+soak:
+	.ci/setup test
+	exec $(PYTHON_IN) -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
 lint:
 	.ci/setup test
 	$(PYTHON_IN) -m ruff check .

@@ -3,9 +3,10 @@
 from tests.faults.harness.databases import PASSWORD, Person, PostgreSQL, SQLite
 from tests.faults.harness.history import Call, History
 from tests.faults.harness.measured import measured, percentile
-from tests.faults.harness.page import Page, Reply
+from tests.faults.harness.page import Page
 from tests.faults.harness.processes import Process, Web, Worker
 from tests.faults.harness.proxy import Proxy
+from tests.faults.harness.reply import Reply
 from tests.faults.harness.site import ORIGIN, Site
 from tests.faults.harness.upstream import Upstream
 from tests.faults.harness.waiting import eventually

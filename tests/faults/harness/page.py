@@ -11,8 +11,6 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 from uuid import UUID, uuid4
 
@@ -21,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests.faults.harness import web
 from tests.faults.harness.history import Call, History
+from tests.faults.harness.reply import Reply
 from tests.faults.harness.site import ORIGIN
 
 FIRST_WAIT_S = 0.5
@@ -31,21 +30,6 @@ ACK_CHARS = 16 * 1024
 ACK_S = 2.0
 FINAL = (4401, 4404, 4409)
 """Close codes after which a page does not come back."""
-
-
-@dataclass(slots=True)
-class Reply:
-    """One reply as this page has it. `end` is the server's counter."""
-
-    turn: int
-    epoch: int = 0
-    text: str = ""
-    end: int = 0
-    done: dict[str, Any] | None = None
-    first_at: float | None = None
-    done_at: float | None = None
-    resets: int = 0
-    epochs: list[int] = field(default_factory=list)
 
 
 class Page:
@@ -103,9 +87,7 @@ class Page:
         self._tasks = [asyncio.create_task(self._live()), asyncio.create_task(self._beat())]
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self._final = True
         for task in [*self._tasks, *self._settling]:
             task.cancel()
@@ -309,7 +291,7 @@ class Page:
         live = frame.get("live")
         for reply in self.replies.values():
             if reply.done is None and (not live or live["turn"] != reply.turn):
-                self._settle(reply.turn)
+                self._later(self._fetch(reply.turn))
         for call, message in list(self._pending.values()):
             self.history.begin(self.session, call.client_id, call.text)
             self._say(message)
@@ -319,7 +301,7 @@ class Page:
         self.head = max(self.head, frame["number"])
         if frame.get("duplicate") and self._reply(frame["turn"]).done is None:
             # It may have ended before this page came back, and then nobody says so again.
-            self._settle(frame["turn"])
+            self._later(self._fetch(frame["turn"]))
         self._reply(frame["turn"])
 
     def _on_rejected(self, frame: dict[str, Any]) -> None:
@@ -396,9 +378,6 @@ class Page:
     def _shown(self, reply: Reply) -> None:
         if reply.first_at is None and reply.text:
             reply.first_at = time.monotonic()
-
-    def _settle(self, turn: int) -> None:
-        self._later(self._fetch(turn))
 
     async def _fetch(self, turn: int) -> None:
         """What a page does for a reply that ended while it was away: it fetches the turn as it is stored."""
