@@ -62,13 +62,11 @@ def beat_turn(claim: Claim, lease_s: float, reply: str | None = None) -> bool | 
 
     Succeeds even past the lease, as long as nobody else has taken the turn.
     """
-    values: dict[str, object] = {"lease_until": Now() + timedelta(seconds=lease_s)}
-    if reply is not None:
-        values["reply"] = reply
-    rows = _owned(claim)
-    if not rows.update(**values):
-        return None
-    return Turn.objects.filter(pk=claim.id).values_list("cancel_requested", flat=True).first()
+    text = [] if reply is None else [reply]
+    held = statements.rows(
+        statements.beat(checkpoint=reply is not None), [lease_s, *text, claim.id, claim.owner, claim.epoch]
+    )
+    return bool(held[0][0]) if held else None
 
 
 def release_turn(claim: Claim, *, costs_attempt: bool) -> bool:

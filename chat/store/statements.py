@@ -61,6 +61,11 @@ WHERE session_id = %s AND state = 'active' ORDER BY first"""
 VERSION = f"SELECT context_version FROM {_SESSIONS} WHERE id = %s"
 """The version that everything else must have been read at: session."""
 
+_LEASE = {
+    "postgresql": "statement_timestamp() + %s * interval '1 second'",
+    "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '+' || %s || ' seconds')",
+}
+
 # Who claims, its lease in seconds; again who, the courtesy in seconds, most rows. On PostgreSQL the rows are found
 # before the update begins: with IN a plan may ask the subquery again and lock more of them than its LIMIT.
 _TAKEN = "status = 'running', owner = %s, epoch = epoch + 1, attempt = attempt + 1"
@@ -68,16 +73,26 @@ _WAITING = f"SELECT id FROM {_TURNS} WHERE status = 'queued' AND (owner = %s OR 
 _CLAIMED = "RETURNING id, session_id, epoch, attempt, reply"
 _CLAIMS = {
     "postgresql": f"""
-UPDATE {_TURNS} SET {_TAKEN}, lease_until = statement_timestamp() + %s * interval '1 second'
+UPDATE {_TURNS} SET {_TAKEN}, lease_until = {_LEASE["postgresql"]}
 WHERE status = 'queued' AND id = ANY(ARRAY({_WAITING} statement_timestamp() - %s * interval '1 second')
     ORDER BY created_at, id LIMIT %s FOR UPDATE SKIP LOCKED))
 {_CLAIMED}""",
     "sqlite": f"""
-UPDATE {_TURNS} SET {_TAKEN}, lease_until = strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '+' || %s || ' seconds')
+UPDATE {_TURNS} SET {_TAKEN}, lease_until = {_LEASE["sqlite"]}
 WHERE status = 'queued' AND id IN ({_WAITING} strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', '-' || %s || ' seconds'))
     ORDER BY created_at, id LIMIT %s)
 {_CLAIMED}""",
 }
+
+_HELD = "WHERE id = %s AND owner = %s AND epoch = %s AND status = 'running' RETURNING cancel_requested"
+
+
+def beat(*, checkpoint: bool) -> str:
+    """Hold on to a running turn. Parameters: lease in seconds, the text so far for a checkpoint, turn, owner, epoch.
+    The one row, if it is still ours: whether a stop was asked for.
+    """
+    reply = ", reply = %s" if checkpoint else ""
+    return f"UPDATE {_TURNS} SET lease_until = {_LEASE[connection.vendor]}{reply} {_HELD}"
 
 
 def claim() -> str:
