@@ -152,5 +152,12 @@ class RedisRecent:
             return None
 
 
+def forget_all(url: str) -> None:
+    """Drop the windows of all sessions: the rows are about to be other ones. Raises redis.RedisError."""
+    with redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S) as client:
+        for name in client.scan_iter(match=f"{PREFIX}*", count=1_000):
+            client.unlink(name)
+
+
 def _name(key: Key) -> bytes:
     return ":".join(map(str, key[1:])).encode()
