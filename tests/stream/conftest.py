@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from chat.stream import following
+from chat.stream import following, ledger, reading
 from chat.stream.bus import Bus, Frame, NoBus, Receiver, RedisBus
 from chat.stream.following import Following
 from chat.stream.hub import Hub
@@ -203,10 +203,12 @@ class Process:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows are looked at often: what takes a second in life takes hundredths here."""
-    for name, seconds in (("SILENCE_S", 0.05), ("AGAIN_S", 0.02), ("TOGETHER_S", 0.01), ("SCAN_S", 0.05)):
-        monkeypatch.setattr(following, name, seconds)
-    monkeypatch.setattr(following, "SCAN_WITH_BUS_S", 0.3)
-    monkeypatch.setattr(following, "REST_S", 0.005)
+    for name, seconds in (("AGAIN_S", 0.02), ("PAUSE_S", 0.05), ("TOGETHER_S", 0.01), ("REST_S", 0.005)):
+        monkeypatch.setattr(reading, name, seconds)
+    monkeypatch.setattr(reading, "SCAN_S", 0.05)
+    monkeypatch.setattr(reading, "SCAN_WITH_BUS_S", 0.3)
+    monkeypatch.setattr(ledger, "SILENCE_S", 0.05)
+    monkeypatch.setattr(following, "SILENCE_S", 0.05)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from chat.stream import following
+from chat.stream import following, ledger, reading
 from chat.stream.bus import Frame
 from chat.stream.followed import Followed
 from chat.stream.live import Live
@@ -148,6 +148,22 @@ async def test_a_page_that_expects_a_turn_hears_that_it_has_ended(two: tuple[Pro
     await until(lambda: page.look().ended, "the end")
     assert page.ended[5] == "All of it."
     assert page.of(Done)[0].number == 2
+
+
+async def test_a_page_that_has_just_come_hears_of_the_turn_it_waits_for_and_of_no_older_one(
+    two: tuple[Process, Process], table: Table
+) -> None:
+    _, watches = two
+    Page(watches, UUID(int=8))
+    await until(lambda: table.asked["news"] >= 2, "a look")
+    table.turns[5] = Turn(5, SESSION, 1, epoch=1, status="complete", reply="It is in the page already.")
+    table.turns[6] = Turn(6, SESSION, 2, epoch=1, status="complete", reply="It ended just now.")
+    page = Page(watches)
+    watches.hub.expect(SESSION, 6)
+    await until(lambda: page.look().ended, "the end")
+    looks = table.asked["news"]
+    await until(lambda: table.asked["news"] >= looks + 3, "more looks")
+    assert page.look().ended == {6: "It ended just now."}
 
 
 async def test_a_turn_opened_and_ended_between_two_looks_is_told(two: tuple[Process, Process], table: Table) -> None:
@@ -402,8 +418,9 @@ async def test_text_is_sent_only_while_somebody_elsewhere_follows(
 async def test_with_a_bus_text_does_not_wait_for_the_row(
     two: tuple[Process, Process], table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "SILENCE_S", 600.0)
-    monkeypatch.setattr(following, "SCAN_WITH_BUS_S", 600.0)
+    for module in (following, ledger):
+        monkeypatch.setattr(module, "SILENCE_S", 600.0)
+    monkeypatch.setattr(reading, "SCAN_WITH_BUS_S", 600.0)
     writes, watches = two
     page = Page(watches)
     await asyncio.sleep(0.05)
@@ -423,7 +440,7 @@ async def test_a_lost_frame_is_asked_for_again(two: tuple[Process, Process], tab
     writes, watches = two
     page = Page(watches)
     writer = Writer(writes, table)
-    await until(lambda: watches.following._hears, "listening")
+    await until(lambda: watches.following._ledger._hears, "listening")
     await asyncio.sleep(0.02)
     exchange.loses = lambda channel, frame: frame[0] == "text"
     writer.say("This is lost. ")
