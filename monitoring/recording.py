@@ -17,11 +17,10 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import transaction
-from django.db.models import Exists
+from django.db import connection, transaction
 from django.utils import timezone
 
-from monitoring import pricing, series
+from monitoring import pricing, rows, series
 from monitoring.models import CODE, ContextEvent, Kind, ModelCall, Purpose, SessionGauge
 
 log = structlog.get_logger("monitoring")
@@ -50,7 +49,11 @@ CHANGES = {
     Kind.SURGERY: "messages",
 }
 
-GAUGE_FIELDS = [field.name for field in SessionGauge._meta.concrete_fields if not field.primary_key]
+# By name, because Django would put the same statement together for every call. Parameters: a call, a session.
+GAUGE = (
+    f'SELECT g.*, EXISTS(SELECT 1 FROM {ModelCall._meta.db_table} c WHERE c."call" = %s) AS recorded '
+    f'FROM {SessionGauge._meta.db_table} g WHERE g."session" = %s'
+)
 
 Source = Callable[[], Mapping[str, int | float]]
 _sources: dict[str, Source] = {}
@@ -130,9 +133,8 @@ def record_call(
         gauge, recorded = None, ModelCall.objects.filter(call=call).exists()
     if recorded:
         return False
-    # Two that record one call at once must not break the caller's transaction. Not ignore_conflicts: SQLite would
-    # ignore every other fault as well.
-    ModelCall.objects.bulk_create([row], update_conflicts=True, unique_fields=["call"], update_fields=["call"])
+    # Two that record one call at once must not break the caller's transaction.
+    rows.add(row, unique="call")
     if gauge is not None:
         _write_gauge(gauge, row, _digest(tools_digest))
     share = series.utilisation(row.size, row.window)
@@ -223,11 +225,11 @@ def _cost(row: ModelCall) -> tuple[Decimal | None, Decimal | None]:
 
 def _gauge(session: UUID, call: UUID) -> tuple[SessionGauge, bool]:
     """The session's gauge, or a new one that has not seen a call; and whether this call is recorded already."""
-    known = ModelCall.objects.filter(call=call)
-    gauge = SessionGauge.objects.filter(pk=session).annotate(recorded=Exists(known)).first()
-    if gauge is None:
-        return SessionGauge(session=session), known.exists()
-    return gauge, gauge.recorded
+    as_stored = SessionGauge._meta.pk.get_db_prep_value
+    found = SessionGauge.objects.raw(GAUGE, [as_stored(call, connection), as_stored(session, connection)])
+    for gauge in found:
+        return gauge, bool(vars(gauge)["recorded"])
+    return SessionGauge(session=session), ModelCall.objects.filter(call=call).exists()
 
 
 def _miss_cause(gauge: SessionGauge, row: ModelCall, tools_digest: str) -> str:
@@ -280,9 +282,7 @@ def _write_gauge(gauge: SessionGauge, row: ModelCall, tools_digest: str) -> None
     if _was_sent_with(gauge, row):
         gauge.changed, gauge.changed_at = "", None
     # One statement, and no race for the first row of a session.
-    SessionGauge.objects.bulk_create(
-        [gauge], update_conflicts=True, unique_fields=["session"], update_fields=GAUGE_FIELDS
-    )
+    rows.put(gauge, unique="session")
 
 
 def _log_on_commit(name: str, fields: Mapping[str, Any]) -> None:
