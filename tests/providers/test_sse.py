@@ -107,7 +107,13 @@ class TestReply:
             Reply().read(json.dumps(body).encode())
         assert caught.value.body == body
 
-    @pytest.mark.parametrize("junk", [b"{", b"[]", b'"x"', b"{}", b'{"type":"content_block_delta"}', b"\xff", b"null"])
+    def test_white_space_around_an_event_is_none_of_it(self) -> None:
+        assert Reply().read(b' {"type": "ping"} \n') == (None, False)
+
+    @pytest.mark.parametrize(
+        "junk",
+        [b"", b"{", b"[]", b'"x"', b"{}", b'{"type":"content_block_delta"}', b"\xff", b"null", b'{"type":"ping"}{}'],
+    )
     def test_junk_is_unavailable_and_its_text_is_not_repeated(self, junk: bytes) -> None:
         with pytest.raises(Unavailable) as caught:
             Reply().read(junk)
