@@ -2,7 +2,8 @@
 
 Everything of ours begins with CHAT_ or MONITORING_ and is listed with its default in docs/configuration.md
 (a test compares the two). The names that Django, the SDK and hosting platforms already know keep theirs:
-DJANGO_SECRET_KEY, DJANGO_DEBUG, DJANGO_ALLOWED_HOSTS, DJANGO_CSRF_TRUSTED_ORIGINS, DATABASE_URL, HOST, PORT,
+DJANGO_SECRET_KEY, DJANGO_SECRET_KEY_FALLBACKS, DJANGO_DEBUG, DJANGO_ALLOWED_HOSTS, DJANGO_CSRF_TRUSTED_ORIGINS,
+DATABASE_URL, HOST, PORT,
 DJANGO_SUPERUSER_USERNAME, DJANGO_SUPERUSER_PASSWORD, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL.
 """
 
@@ -48,6 +49,8 @@ def _secret_key() -> str:
 
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
 SECRET_KEY = _secret_key()
+# Keys of before: what they signed stays good, nothing new is signed with them.
+SECRET_KEY_FALLBACKS = env.list("DJANGO_SECRET_KEY_FALLBACKS", default=[])
 
 SERVE_HOST = env.str("HOST", default="127.0.0.1")
 SERVE_PORT = env.int("PORT", default=8000)

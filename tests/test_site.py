@@ -225,3 +225,20 @@ def test_a_public_host_name_makes_cookies_secure_and_opens_sockets_to_https_only
 def test_a_key_turns_the_stand_in_off_and_leaves_the_window_to_the_models_api(tmp_path):
     read = settings_with(tmp_path, ANTHROPIC_API_KEY="sk-test")
     assert (read["CHAT_STANDIN"], read["CHAT_CONTEXT_WINDOW"]) == (False, None)
+
+
+def test_a_new_secret_key_signs_nobody_out_while_the_old_one_is_a_fallback(client, alice, settings):
+    settings.SECRET_KEY = "the old key " * 4
+    client.force_login(alice)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the new key " * 4, [settings.SECRET_KEY]
+    assert client.get("/").status_code == 200
+    # The visit has moved the session to the new key: from now on the old one may go.
+    settings.SECRET_KEY_FALLBACKS = []
+    assert client.get("/").status_code == 200
+
+
+def test_without_a_fallback_a_new_secret_key_signs_everybody_out(client, alice, settings):
+    settings.SECRET_KEY = "the old key " * 4
+    client.force_login(alice)
+    settings.SECRET_KEY = "the new key " * 4
+    assert client.get("/").status_code == 302
