@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"):
         os.environ.pop(name, None)
     settings.ANTHROPIC_API_KEY = settings.ANTHROPIC_BASE_URL = ""
+    settings.REDIS_URL = ""
     settings.CHAT_STANDIN = True
     settings.CHAT_STANDIN_DELAY_MS = 0
     settings.CHAT_CONTEXT_WINDOW = 16_000

@@ -80,7 +80,7 @@ class Following:
         if isinstance(frame, Notice) and frame.range:
             self._ledger.first_time(session, frame.kind, *frame.range)
         elif isinstance(frame, Status):
-            self._ledger.expect(session, frame.turn)
+            self._waits(session, frame)
         self._telling.said(session, frame)
 
     def ended(self, session: UUID, done: Done) -> None:
@@ -135,8 +135,9 @@ class Following:
             self._done(session, Done(**fields[0]))
         elif kind == "status":
             turn, phase, since_ms = fields
-            self._ledger.expect(session, turn)
-            self._hub.tell(session, Status(turn=turn, phase=phase, since_ms=since_ms))
+            status = Status(turn=turn, phase=phase, since_ms=since_ms)
+            self._waits(session, status)
+            self._hub.tell(session, status)
         elif kind == "notice":
             word, first, last = fields
             self._ledger.first_time(session, word, first, last)
@@ -162,6 +163,12 @@ class Following:
         for _, live in self._ledger.followed.values():
             live.due = now()
         self._reading.soon()
+
+    def _waits(self, session: UUID, status: Status) -> None:
+        """A status promises an end; that a new turn is queued is told."""
+        self._ledger.expect(session, status.turn)
+        if status.phase == "queued":
+            self._ledger.first_time("queued", status.turn, 0)
 
     def _for_workers(self, frame: list[Any]) -> None:
         if frame[0] == "want":
