@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Case, F, IntegerField, Value, When
 from django.db.models.functions import Length
 
 from chat.models import ChatSession, Turn
 from chat.stream.live import Live, ended
+
+# Written out: every turn executes it, and Django would put it together anew each time.
+_SEEN = f"UPDATE {ChatSession._meta.db_table} SET seen = %s WHERE id = %s AND owner_id = %s AND seen < %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,9 @@ def is_mine(owner_id: int, session_id: UUID) -> bool:
 
 def seen(owner_id: int, session_id: UUID, number: int) -> None:
     """The owner has this reply on the screen."""
-    ChatSession.objects.filter(pk=session_id, owner_id=owner_id, seen__lt=number).update(seen=number)
+    session = ChatSession._meta.pk.get_db_prep_value(session_id, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(_SEEN, [number, session, owner_id, number])
 
 
 def _rest(session_id: UUID, asked: int) -> tuple[bool, Live | None]:

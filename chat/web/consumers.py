@@ -43,7 +43,7 @@ from chat.stream.protocol import (
 )
 from chat.stream.window import Window
 from chat.web import attaching, sending
-from chat.web.doors import Login, doors, still_good
+from chat.web.doors import Login, doors, holds
 
 log = structlog.get_logger(__name__)
 
@@ -164,7 +164,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         while self._commands and not self._closing:
             frame = self._commands.popleft()
             try:
-                if await sending.read(still_good, [self.login]):
+                if await sending.read(holds, self.login):
                     await self._handlers[type(frame)](self, frame)
                 else:
                     await self.leave(Close.SIGNED_OUT)
@@ -295,6 +295,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self._say(Error(code=bad.code, detail=str(bad)))
         if bad.code == "version":
             await self.leave(Close.VERSION)
+        elif bad.code == "frame_too_large":
+            await self.leave(Close.FLOOD)
         elif self._errors >= protocol.ERRORS_ALLOWED:
             await self.leave(Close.FLOOD)
 

@@ -1,6 +1,7 @@
 """A socket ends with what let it in: the session, the user, the password. Somebody else's change is found, too."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -13,7 +14,7 @@ from django.utils import timezone
 from chat.models import Turn
 from chat.stream.protocol import Close
 from chat.web import doors as room
-from chat.web.doors import Login, doors, still_good
+from chat.web.doors import Login, doors, holds, still_good
 from tests.web.test_consumers import Socket, provider, send, session
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -153,6 +154,24 @@ def test_any_number_of_logins_costs_two_queries(alice, bob, browser):
     with CaptureQueriesContext(connection) as queries:
         assert still_good(logins) == {Login(browser.session.session_key, alice.pk, alice.password)}
     assert len(queries) == 2
+
+
+def test_one_login_is_judged_as_many_are_by_one_query(alice, browser):
+    good = Login(browser.session.session_key, alice.pk, alice.password)
+    others = [
+        Login("", alice.pk, alice.password),
+        Login("another key", alice.pk, alice.password),
+        Login(good.key, alice.pk, "another password"),
+        Login(good.key, alice.pk + 1, alice.password),
+    ]
+    for login in (good, *others):
+        with CaptureQueriesContext(connection) as queries:
+            assert holds(login) == bool(still_good([login]))
+        assert sum("SELECT 1" in query["sql"] for query in queries) == 1
+    Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+    assert (holds(good), holds(others[0])) == (False, True)
+    type(alice).objects.update(is_active=False)
+    assert not holds(others[0])
 
 
 async def test_a_change_is_seen_when_it_is_committed_and_not_before(provider, session, alice, browser, no_sweep):

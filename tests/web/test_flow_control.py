@@ -141,7 +141,7 @@ class TestABusyPage:
 class TestWithoutADatabase:
     async def test_a_message_is_refused_and_the_socket_stays(self, provider, session, alice, monkeypatch):
         async with connected(alice, session.pk) as socket:
-            for name in ("still_good", "sending"):
+            for name in ("holds", "sending"):
                 broken = _Broken() if name == "sending" else _fail
                 with monkeypatch.context() as patch:
                     patch.setattr(consumers, name, broken)
