@@ -121,4 +121,5 @@ def _cursor():
     own = connection.connection
     # Django turns preparing off, because its own statements seldom repeat; these always do.
     own.prepare_threshold = 2
-    return connection.make_cursor(Cursor(own))
+    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    return wrap(Cursor(own))

@@ -263,7 +263,7 @@ async def test_a_turn_that_was_taken_over_is_left_alone(start: Start) -> None:
     await eventually(lambda: not chat.service.runner.live)
     assert Turn.objects.values().get(pk=opened.turn_id) == before
     assert not Manifest.objects.exists()
-    assert chat.service.hub.live(chat.session.pk) is None
+    assert chat.service.hub.live_turns == 0
     assert not any(isinstance(frame, Done) for frame in chat.frames)
 
 
