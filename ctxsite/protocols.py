@@ -6,15 +6,17 @@ import threading
 from typing import Any
 
 import structlog
-from channels.auth import AuthMiddlewareStack
+from channels.auth import AuthMiddleware
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import OriginValidator
+from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 
 from chat import service
 from chat.web.routing import websocket_urlpatterns
 from ctxsite import ending
+from ctxsite.rotation import RenewedSession
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +98,9 @@ application = OwnRootPath(
     ProtocolTypeRouter(
         {
             "http": ASGIHandler(),
-            "websocket": SiteOrigins(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+            "websocket": SiteOrigins(
+                SessionMiddlewareStack(RenewedSession(AuthMiddleware(URLRouter(websocket_urlpatterns))))
+            ),
             "lifespan": lifespan,
         }
     )

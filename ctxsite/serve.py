@@ -22,7 +22,7 @@ from django.conf import settings
 from twisted.internet import reactor
 
 from chat import service
-from ctxsite import eager, ending
+from ctxsite import eager, ending, sockets
 
 log = structlog.get_logger(__name__)
 
@@ -102,6 +102,7 @@ def main() -> int:
 
     def on_running() -> None:
         # The reactor is started a moment before its loop runs: `get_running_loop` would raise here.
+        site.ws_factory.protocol = sockets.Socket
         ending.Signals(on_signal).listen(asyncio.get_event_loop())
         keep(site.begin())
 

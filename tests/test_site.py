@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 from axes.models import AccessAttempt
+from channels.auth import AuthMiddleware
+from channels.sessions import SessionMiddlewareStack
 from channels.testing import ApplicationCommunicator, WebsocketCommunicator
 from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.test import Client
 
 from ctxsite import ending, protocols
+from ctxsite.rotation import RenewedSession
 from tests.conftest import PASSWORD
 
 # Channels closes what connections it finds in the shared thread, and an earlier test may have left one there.
@@ -227,18 +231,45 @@ def test_a_key_turns_the_stand_in_off_and_leaves_the_window_to_the_models_api(tm
     assert (read["CHAT_STANDIN"], read["CHAT_CONTEXT_WINDOW"]) == (False, None)
 
 
+OLD, NEW = "the old key " * 4, "the new key " * 4
+
+
 def test_a_new_secret_key_signs_nobody_out_while_the_old_one_is_a_fallback(client, alice, settings):
-    settings.SECRET_KEY = "the old key " * 4
+    settings.SECRET_KEY = OLD
     client.force_login(alice)
-    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the new key " * 4, [settings.SECRET_KEY]
+    name = client.cookies["sessionid"].value
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = NEW, [OLD]
     assert client.get("/").status_code == 200
+    assert client.cookies["sessionid"].value == name, "sockets were opened under this name"
     # The visit has moved the session to the new key: from now on the old one may go.
     settings.SECRET_KEY_FALLBACKS = []
     assert client.get("/").status_code == 200
 
 
-def test_without_a_fallback_a_new_secret_key_signs_everybody_out(client, alice, settings):
-    settings.SECRET_KEY = "the old key " * 4
+@pytest.mark.parametrize("former", [[], ["another key " * 4]])
+def test_without_its_key_among_them_a_session_is_signed_out(client, alice, settings, former):
+    settings.SECRET_KEY = OLD
     client.force_login(alice)
-    settings.SECRET_KEY = "the new key " * 4
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = NEW, former
     assert client.get("/").status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("former", [[OLD], []])
+async def test_a_socket_of_a_session_that_a_former_key_signed_is_let_in(async_client, alice, settings, former):
+    settings.SECRET_KEY = OLD
+    await async_client.aforce_login(alice)
+    name = async_client.cookies["sessionid"].value
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = NEW, former
+    seen = []
+
+    async def consumer(scope, receive, send):
+        seen.append(str(scope["user"]))
+        await send({"type": "websocket.close"})
+
+    stack = SessionMiddlewareStack(RenewedSession(AuthMiddleware(consumer)))
+    cookie = (b"cookie", f"sessionid={name}".encode())
+    await WebsocketCommunicator(stack, "/ws/", headers=[cookie]).connect()
+    assert seen == (["alice"] if former else ["AnonymousUser"])
+    if former:
+        assert await Session.objects.filter(session_key=name).aexists(), "channels would delete it"
