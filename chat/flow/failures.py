@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from chat.context.values import Request
 from chat.providers.base import ProviderError, TooLarge
+from chat.providers.steady import BREAKER
 
 STILL_S = 3.0
 """Seconds of failing after which those who watch are told."""
@@ -17,7 +18,7 @@ STILL_S = 3.0
 
 def stored(error: ProviderError, request: Request | None) -> str:
     """The code of a failure as a turn keeps it."""
-    if error.wait:
+    if error.wait and error.cause != BREAKER:  # that wait is ours, and over before anybody has read of it
         return f"{error.code}:{round(error.wait)}"
     if isinstance(error, TooLarge) and request:
         return f"{error.code}:{largest_part(request)}"

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError
 
 from chat.providers.alarm import Alarm
 from chat.providers.anthropic import AnthropicProvider, Timeouts
@@ -24,6 +26,8 @@ from chat.providers.standin import StandIn, start_standin
 from chat.providers.steady import Steady
 from chat.store.database import Database
 from monitoring import recording
+
+log = structlog.get_logger(__name__)
 
 STANDIN_KEY = "offline"
 
@@ -108,16 +112,20 @@ class Recorder:
         task.add_done_callback(self._tasks.discard)
 
     async def _record(self, what: str, model: str, cause: str) -> None:
-        await self._database.run(
-            recording.record_event,
-            session=None,
-            user=None,
-            kind="upstream",
-            number=None,
-            model=model,
-            tokens_before=0,
-            tokens_after=0,
-            seconds=None,
-            outcome=what,
-            code=cause,
-        )
+        try:
+            await self._database.run(
+                recording.record_event,
+                session=None,
+                user=None,
+                kind="upstream",
+                number=None,
+                model=model,
+                tokens_before=0,
+                tokens_after=0,
+                seconds=None,
+                outcome=what,
+                code=cause,
+            )
+        except (DatabaseError, InterfaceError, RuntimeError) as error:
+            # The database is away, or the process ends; the log has the alert.
+            log.warning("alert_not_stored", what=what, error=type(error).__name__)

@@ -8,7 +8,6 @@ from typing import Any
 from chat.context.values import Step
 from chat.providers.base import Completion, Event, Started, StepEvent, TextDelta, Unavailable, Usage
 
-
 # Not json.loads: it looks for white space twice and asks for the encoding, which costs more than reading an event.
 _decode = json.JSONDecoder().raw_decode
 

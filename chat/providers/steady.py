@@ -78,7 +78,7 @@ class Steady:
             ticket = self._admit(breaker)
             while not isinstance(ticket, Ticket):
                 if self._clock() - started + ticket > self._patience:
-                    raise Unavailable(BREAKER, wait=ticket)
+                    raise Unavailable(BREAKER, wait=ticket, cause=BREAKER)
                 yield Waiting(ticket, BREAKER)
                 await self._sleep(ticket)
                 ticket = self._admit(breaker)
@@ -113,7 +113,7 @@ class Steady:
     async def count(self, request: Request) -> int:
         """The input tokens of the request as the API counts them; Unavailable at once while the breaker is open."""
         if wait := self.refusal(request.model):
-            raise Unavailable(BREAKER, wait=wait)
+            raise Unavailable(BREAKER, wait=wait, cause=BREAKER)
         return await self._call(lambda: self.inner.count(request), request.model)
 
     async def window(self, model: str) -> ModelInfo:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import OperationalError
 
 from chat.flow import compactor, failures, opening, summariser, upstream
 from chat.flow.opening import Opened, Rejected
@@ -16,7 +17,7 @@ from chat.models import Job, Notice, Summary, Turn
 from chat.providers.anthropic import Timeouts
 from chat.providers.base import ProviderError, RateLimited, TooLarge, Unavailable
 from chat.providers.keys import FileKey, FixedKey
-from chat.providers.steady import Steady
+from chat.providers.steady import BREAKER, Steady
 from chat.store import leases
 from chat.stream.protocol import Status
 from monitoring import recording
@@ -138,6 +139,16 @@ class TestOpenBreaker:
             "background_closed": 0, "background_open": 0, "background_probing": 0,
         }  # fmt: skip
 
+    async def test_an_alert_that_no_database_takes_is_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
+        class Away:
+            async def run(self, *_: Any, **__: Any) -> None:
+                raise OperationalError
+
+        recorder = upstream.Recorder(Away())
+        recorder("breaker_opened", "m", "overloaded")
+        await asyncio.gather(*recorder._tasks)
+        assert "alert_not_stored" in caplog.text
+
 
 class TestRefusedAccount:
     @pytest.mark.parametrize(
@@ -202,6 +213,7 @@ class TestWaits:
 
     def test_a_code_carries_no_more_than_it_must(self) -> None:
         assert failures.stored(Unavailable(), None) == "unavailable"
+        assert failures.stored(Unavailable(wait=9.0, cause=BREAKER), None) == "unavailable"
         assert failures.stored(RateLimited(wait=7200.4), None) == "rate_limited:7200"
         assert failures.stored(TooLarge(), request("a", "b", system="longer than both")) == "too_large:system"
         assert failures.bare("too_large:system") == failures.bare("too_large") == "too_large"
