@@ -87,6 +87,13 @@ def storage() -> str:
     return "failing" if service.running() and service.current().pulse.failing else "ok"
 
 
+def model() -> str:
+    """ "resting" while this process refuses messages because the default model's service fails. Nothing is wrong with
+    the process then, and another one would fare no better."""
+    resting = service.running() and service.current().engine.provider.refusal(settings.CHAT_MODEL) > 0
+    return "resting" if resting else "ok"
+
+
 @never_cache
 @require_safe
 async def healthz(request: HttpRequest) -> HttpResponse:
@@ -99,7 +106,7 @@ async def healthz(request: HttpRequest) -> HttpResponse:
 async def readyz(request: HttpRequest) -> JsonResponse:
     """200 when a message sent now would be stored and answered, else 503; which part is missing stands in the JSON.
 
-    A bus that is down slows the site and does not stop it.
+    A bus that is down slows the site and does not stop it; a model that rests is not a matter of this process.
     """
     parts: dict[str, Any] = {"database": await outcome(database_answers)}
     up = parts["database"] == "ok"
@@ -107,5 +114,5 @@ async def readyz(request: HttpRequest) -> JsonResponse:
     parts["runner"] = await outcome(runner_beats) if up and parts["schema"] == "ok" else "unknown"
     parts["storage"] = storage()
     ready = all(word == "ok" for word in parts.values()) and not service.draining()
-    parts |= {"bus": bus(), "draining": service.draining()}
+    parts |= {"bus": bus(), "model": model(), "draining": service.draining()}
     return JsonResponse({"ready": ready, **parts}, status=200 if ready else 503)

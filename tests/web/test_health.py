@@ -26,6 +26,7 @@ WELL = {
     "runner": "ok",
     "storage": "ok",
     "bus": "none",
+    "model": "ok",
     "draining": False,
 }
 
@@ -109,6 +110,11 @@ async def test_a_bus_that_is_down_slows_the_site_and_does_not_stop_it(site, sett
     for up, word in ((True, "up"), (False, "down")):
         monkeypatch.setattr(type(site.bus), "up", up)
         assert await ask("/readyz") == (200, WELL | {"bus": word})
+
+
+async def test_a_model_that_rests_is_told_and_takes_no_process_out(site, monkeypatch):
+    monkeypatch.setattr(site.engine.provider, "refusal", lambda model: 12.0)
+    assert await ask("/readyz") == (200, WELL | {"model": "resting"})
 
 
 async def test_a_schema_that_lacks_a_migration_is_not_ready(site, monkeypatch):
