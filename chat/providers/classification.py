@@ -31,7 +31,7 @@ OVERFLOW = re.compile(
 SPENDING = re.compile(
     r"credit balance|spend(?:ing)? (?:limit|cap)|(?:specified )?api usage limit|\bbilling\b", re.IGNORECASE
 )
-"""Asked only of 400 and 429 without a code: those that say the money is used up are not worth a retry."""
+"""Asked only of 400, 429 and errors inside a stream, without a code: when the money is used up no retry helps."""
 
 _NUMBER = r"(\d{1,3}(?:[,_ ]\d{3})+|\d+)"
 _TWO_NUMBERS = re.compile(rf"{_NUMBER}(?: tokens?)?\s*>\s*{_NUMBER}")
@@ -123,10 +123,10 @@ class Failure:
 
 def judge(failure: Failure, *, estimate: int = 0, window: int = 0) -> ProviderError:
     """The leaf of the error tree for `failure`. `estimate` and `window` are our own, in tokens; 0 = unknown."""
-    leaf = CODES.get(failure.code) or TYPES.get(failure.type) or _by_status(failure.status)
+    leaf = CODES.get(failure.code) or TYPES.get(failure.type) or _by_status(failure.status, failure.type)
     if _may_overflow(failure, leaf) and (OVERFLOW.search(failure.message) or 0 < window < estimate):
         leaf = ContextOverflow
-    elif not failure.code and failure.status in (400, 429) and SPENDING.search(failure.message):
+    elif not failure.code and failure.status in (200, 400, 429) and SPENDING.search(failure.message):
         leaf = Refused
     if leaf is ContextOverflow:
         actual, limit = numbers(failure.message)
@@ -145,9 +145,11 @@ def numbers(message: str) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _by_status(status: int) -> type[ProviderError]:
+def _by_status(status: int, kind: str) -> type[ProviderError]:
     if leaf := STATUSES.get(status):
         return leaf
+    if kind == "invalid_request_error" and status == 200:
+        return Misconfigured  # inside a stream the status says nothing, and the same request would fail again
     return Unavailable if status >= 500 or status < 400 else Misconfigured
 
 

@@ -140,6 +140,9 @@ class TestOrder:
             ("overloaded_error", Overloaded),
             ("rate_limit_error", RateLimited),
             ("api_error", Unavailable),
+            ("invalid_request_error", Misconfigured),
+            ("request_too_large", TooLarge),
+            ("authentication_error", Refused),
             ("", Unavailable),
         ],
     )
@@ -152,6 +155,9 @@ class TestOrder:
 
     def test_a_spend_limit_in_words_is_refused_where_no_code_says_so(self) -> None:
         assert type(classify(status_error(429, "rate_limit_error", "You have hit the spend limit"))) is Refused
+        inside = {"error": {"type": "rate_limit_error", "message": "You have hit the spend limit"}}
+        assert type(classify(StreamError(inside))) is Refused
+        assert type(classify(status_error(500, "api_error", "the billing service is down"))) is Unavailable
 
 
 class TestWait:
