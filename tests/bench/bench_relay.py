@@ -106,7 +106,8 @@ def report(relay: Measured, product: Measured) -> None:
     print(f"streams a core, x plain: {ratio:.2f}")
     cpu = [measured.median(AT_N, lambda done: done.cpu_1000) for _, measured in rows]
     print(
-        f"CPU a 1,000 tokens at N={AT_N}: plain {cpu[0] * 1e3:.0f} ms, ours {cpu[1] * 1e3:.0f} ms, x {cpu[1] / cpu[0]:.2f}"
+        f"CPU a 1,000 tokens at N={AT_N}: plain {cpu[0] * 1e3:.0f} ms, ours {cpu[1] * 1e3:.0f} ms, "
+        f"x {cpu[1] / cpu[0]:.2f}"
     )
     for clients in (10, 25):
         first = [measured.median(clients, lambda done: done.first(0.95)) * 1e3 for _, measured in rows]

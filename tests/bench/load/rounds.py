@@ -57,7 +57,8 @@ class Round:
     def line(self, name: str) -> str:
         """The round in one line."""
         return (
-            f"{name:<11} N={self.clients:<4} first+ p50 {self.first(0.5) * 1e3:6.1f} p95 {self.first(0.95) * 1e3:7.1f} ms"
+            f"{name:<11} N={self.clients:<4}"
+            f" first+ p50 {self.first(0.5) * 1e3:6.1f} p95 {self.first(0.95) * 1e3:7.1f} ms"
             f"  total+ p50 {self.total(0.5) * 1e3:6.1f} p95 {self.total(0.95) * 1e3:7.1f} ms"
             f"  CPU/1,000 {self.cpu_1000 * 1e3:6.1f} ms  server {self.server_cpu / self.seconds:4.0%}"
             f"  upstream+driver {self.other_cpu / self.seconds:4.0%}  intact {len(self.turns) - len(self.wrong)}"

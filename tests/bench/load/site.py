@@ -73,7 +73,6 @@ def furnish(env: dict[str, str], base_url: str, people: int) -> Place:
         "CHAT_STANDIN": "false",
         "CHAT_CONTEXT_WINDOW": "200000",
         "CHAT_RUNNER_SLOTS": str(SLOTS),
-        "CHAT_LOG_LEVEL": os.environ.get("CHAT_LOG_LEVEL", "WARNING"),
     }
     file = Path(env["CHAT_VAR_DIR"]) / "people.json"
     command = [sys.executable, "-m", "tests.bench.load.seed", str(people), str(file)]

@@ -15,10 +15,11 @@ WHOLE_S = FIRST_S + (TOKENS - 1) * EVERY_S
 
 PARAGRAPH_TOKENS = 40
 MARK = re.compile(r"\bzq[a-z]{10}\b")
-WORDS = (
+SENTENCE = (
     "the pump held its pressure while water moved through a narrow pipe and nobody saw why it should stop there "
     "again because every valve had been open since early morning when they came back from town"
-).split()
+)
+WORDS = SENTENCE.split()
 
 
 def mark(*names: object) -> str:
