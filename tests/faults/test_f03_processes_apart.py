@@ -185,12 +185,12 @@ async def test_f11_while_redis_is_flushed_silent_or_stopped_replies_go_on(site, 
     streams = Streams(own, await pages(own, web.url, 6), "F11")
     await streams.begin()
     frail.flush()
-    assert await streams.watch(3, "Redis flushed") <= 1.5 + SCHEDULING_S
+    assert await streams.watch(2, "Redis flushed") <= 1.5 + SCHEDULING_S
     for what, fault, cure in (("silent", frail.freeze, frail.thaw), ("stopped", frail.stop, frail.start)):
         ups = {process: len(process.events("bus_up")) for process in (web, runner)}
         downs = {process: len(process.events("bus_down")) for process in (web, runner)}
         fault()
-        assert await streams.watch(8, f"Redis {what}") <= 1.5 + SCHEDULING_S
+        assert await streams.watch(6, f"Redis {what}") <= 1.5 + SCHEDULING_S
         await streams.use(what)
         for process in (web, runner):
             assert len(process.events("bus_down")) > downs[process], "the fault happened"
@@ -201,7 +201,7 @@ async def test_f11_while_redis_is_flushed_silent_or_stopped_replies_go_on(site, 
             return all(len(each.events("bus_up")) > count for each, count in ups.items())
 
         await eventually(back, 15, "the bus to be used again")
-        assert await streams.watch(3, f"Redis {what}, then back", 0.9) <= 0.5
+        assert await streams.watch(2, f"Redis {what}, then back", 0.9) <= 0.5
     await streams.end()
 
 
@@ -210,7 +210,7 @@ async def test_f12_where_redis_never_was_replies_come_from_their_rows(site, page
     upstream.settings(delay_ms=100)
     streams = Streams(own, await pages(own, web.url, 6), "F12")
     await streams.begin()
-    assert await streams.watch(8, "Redis never there") <= 1.5 + SCHEDULING_S
+    assert await streams.watch(6, "Redis never there") <= 1.5 + SCHEDULING_S
     await streams.use("never there")
     assert web.events("bus_down"), "it was looked for"
     assert not web.events("bus_up")
