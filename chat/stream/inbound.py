@@ -133,10 +133,13 @@ INBOUND: dict[str, Callable[["Fields"], Inbound]] = {
 
 
 def parse(data: str | bytes) -> Inbound:
-    """One frame from the page. Raises `BadFrame`: too_large, not_json, version, unknown_type, bad_field."""
+    """One frame from the page.
+
+    Raises `BadFrame`: frame_too_large, too_large, not_json, version, unknown_type, bad_field.
+    """
     size = len(data) if isinstance(data, bytes) else len(data.encode("utf-8", "surrogatepass"))
     if size > FRAME_BYTES:
-        raise BadFrame("too_large", f"over {FRAME_BYTES} bytes")
+        raise BadFrame("frame_too_large", f"over {FRAME_BYTES} bytes")
     try:
         body = json.loads(data, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

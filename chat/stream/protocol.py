@@ -15,7 +15,7 @@ from uuid import UUID
 VERSION = 1
 
 FRAME_BYTES = 64 * 1024
-"""Bytes of one inbound frame; a longer one is refused unread."""
+"""Bytes of one inbound frame; a longer one closes the socket."""
 
 TEXT_BYTES = 48 * 1024
 """Bytes (UTF-8) of a message that goes through the socket; a longer one goes by POST to the same function."""
@@ -100,12 +100,16 @@ class Accepted(Outbound):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected(Outbound):
-    """The message was not taken; the page keeps the text. `code` says why, `retry_after_ms` when to try again."""
+    """The message was not taken; the page keeps the text. `code` says why, `retry_after_ms` when to try again.
+
+    `reason` is which limit a `quota` has met: messages, live, tokens or spend.
+    """
 
     type: ClassVar[str] = "rejected"
     client_id: UUID
     code: str
     retry_after_ms: int | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

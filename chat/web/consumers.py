@@ -239,7 +239,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             )
             await self._say(accepted)
         else:
-            refusal = Rejected(client_id=frame.client_id, code=answer.code, retry_after_ms=answer.retry_after_ms)
+            refusal = Rejected(
+                client_id=frame.client_id,
+                code=answer.code,
+                retry_after_ms=answer.retry_after_ms,
+                reason=answer.reason or None,
+            )
             await self._say(refusal)
 
     async def _stop(self, frame: Stop) -> None:
@@ -295,9 +300,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self._say(Error(code=bad.code, detail=str(bad)))
         if bad.code == "version":
             await self.leave(Close.VERSION)
-        elif bad.code == "frame_too_large":
-            await self.leave(Close.FLOOD)
-        elif self._errors >= protocol.ERRORS_ALLOWED:
+        elif bad.code == "frame_too_large" or self._errors >= protocol.ERRORS_ALLOWED:
             await self.leave(Close.FLOOD)
 
     async def _come_back(self) -> None:

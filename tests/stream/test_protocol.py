@@ -93,7 +93,7 @@ class TestWhatIsRefused:
         body = {"type": "send", "client_id": str(CLIENT)}
         assert parse(json.dumps({"v": 1, **body, "text": "é" * 24_000}, ensure_ascii=False)).text == "é" * 24_000
         assert code_of(json.dumps({"v": 1, **body, "text": "é" * 24_577}, ensure_ascii=False)) == "too_large"
-        assert code_of(frame(**body, text="x" * 70_000)) == "too_large"
+        assert code_of(frame(**body, text="x" * 70_000)) == "frame_too_large"
 
     @given(
         st.recursive(

@@ -16,7 +16,7 @@ from chat import service
 from chat.models import ChatSession, Turn
 from chat.providers.base import Unavailable
 from chat.providers.scripted import ScriptedProvider
-from chat.stream.protocol import ERRORS_ALLOWED, FRAME_BYTES, FRAMES_BURST, Close
+from chat.stream.protocol import ERRORS_ALLOWED, FRAME_BYTES, FRAMES_BURST, TEXT_BYTES, Close
 from chat.web.routing import websocket_urlpatterns
 from tests.web.conftest import add_turn
 
@@ -365,10 +365,13 @@ class TestRefusals:
                 await socket.say("ping", t=1)
             assert await socket.closed_with() == Close.FLOOD
 
-    async def test_a_frame_that_is_too_large_is_refused(self, provider, session, alice):
+    async def test_a_text_that_is_too_large_is_refused_and_such_a_frame_ends_the_socket(self, provider, session, alice):
         async with connected(alice, session.pk) as socket:
-            await send(socket, "x" * FRAME_BYTES)
+            await send(socket, "x" * (TEXT_BYTES + 1))
             assert (await socket.hear("error"))["code"] == "too_large"
+            await send(socket, "x" * FRAME_BYTES)
+            assert (await socket.hear("error"))["code"] == "frame_too_large"
+            assert await socket.closed_with() == Close.FLOOD
         assert await Turn.objects.filter(session=session).acount() == 1
 
     async def test_another_version_is_told_to_reload(self, provider, session, alice):

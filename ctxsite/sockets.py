@@ -1,0 +1,60 @@
+"""Daphne's end of one websocket, which can stop listening.
+
+Daphne reads whatever comes, as fast as it comes, and hands it on: a flood fills the queue before the application has
+seen its first frame, and goes on being read after the application has closed. Here what is over the limits is not
+read: the close frame goes out, the rest stays in the client's own buffers, and the connection is dropped.
+"""
+
+from typing import Any
+
+from daphne.ws_protocol import WebSocketProtocol
+from twisted.internet import reactor
+
+from chat.stream.protocol import FRAME_BYTES, FRAMES_BURST, Close
+
+LINGER_S = 1.0
+"""Seconds in which the close frame may reach a client that reads."""
+
+
+class Socket(WebSocketProtocol):
+    """Refuses a frame that is too long at its header, and frames that come faster than they are taken."""
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        """A frame of so many bytes begins; none of them has been looked at."""
+        super().onMessageFrameBegin(length)
+        if length > FRAME_BYTES:
+            self._refuse()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """A message has come."""
+        if self.state != self.STATE_OPEN:
+            self._stop_listening()
+        elif self.application_queue.qsize() > FRAMES_BURST:
+            self._refuse()
+        else:
+            super().onMessage(payload, isBinary)
+
+    def serverSend(self, content: str | bytes, binary: bool = False) -> None:
+        """The application sends, perhaps before it has heard that the socket is closed."""
+        if self.state in (self.STATE_CONNECTING, self.STATE_OPEN):
+            super().serverSend(content, binary)
+
+    def serverClose(self, code: int | None = None) -> None:
+        """The application closes. Who did not keep to the rules is not waited for."""
+        if self.state != self.STATE_OPEN:
+            return
+        super().serverClose(code)
+        if code in (Close.FLOOD, Close.SLOW):
+            self._hang_up()
+
+    def _refuse(self) -> None:
+        self.serverClose(int(Close.FLOOD))
+
+    def _hang_up(self) -> None:
+        self._stop_listening()
+        later: Any = reactor
+        later.callLater(LINGER_S, self.dropConnection, True)
+
+    def _stop_listening(self) -> None:
+        self.data = b""
+        self.transport.pauseProducing()
