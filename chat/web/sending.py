@@ -50,7 +50,7 @@ async def send(owner_id: int, session_id: UUID, **message: Any) -> Opened | Reje
         if service.running():
             over = await service.current().rates.take(owner_id)
             if over and not await read(_stored, owner_id, session_id, message["client_id"]):
-                return Rejected("quota", over.retry_after_ms)
+                return Rejected("quota", over.retry_after_ms, over.reason)
             return await service.current().open_turn(**keywords)
         return await sync_to_async(opening.open_turn)(**keywords)
     except (DatabaseError, InterfaceError) as error:

@@ -192,7 +192,7 @@ def _refusal(request: HttpRequest, answer: Rejected, session_id: UUID) -> HttpRe
     if answer.code == "not_found":
         raise Http404
     if _wants_json(request):
-        body = {"code": answer.code, "retry_after_ms": answer.retry_after_ms}
+        body = {"code": answer.code, "retry_after_ms": answer.retry_after_ms, "reason": answer.reason}
         return JsonResponse(body, status=STATUS.get(answer.code, 400))
     return redirect("chat:conversation", session_id)
 

@@ -72,11 +72,13 @@ export class Composer {
     return sent;
   }
 
-  rejected({ client_id: id, code, retry_after_ms: wait }) {
+  rejected({ client_id: id, code, retry_after_ms: wait, reason }) {
     const sent = this.outbox.release(id, { unsure: UNSURE.includes(code) });
     if (!sent) return;
     if (sent.op === "new" && !this.box.value) this.box.value = sent.text;
-    const name = `say${code[0].toUpperCase()}${code.slice(1)}`;
+    const general = `say${code[0].toUpperCase()}${code.slice(1)}`;
+    const own = `${general}_${reason}`;
+    const name = own in this.say || `${own}_until` in this.say ? own : general;
     const until = wait && this.say[`${name}_until`];
     this.#tell(until ? until.replace("{time}", clock(Date.now() + wait)) : (this.say[name] ?? this.say.sayFailed));
     this.#changed();

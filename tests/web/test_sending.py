@@ -60,5 +60,5 @@ async def test_a_page_is_told_the_same(site: None, alice: Any, async_client: Any
             headers={"accept": "application/json"},
         )
     assert answer.status_code == 429
-    assert answer.json()["code"] == "quota"
+    assert (answer.json()["code"], answer.json()["reason"]) == ("quota", "messages")
     assert answer.json()["retry_after_ms"] > 50_000
