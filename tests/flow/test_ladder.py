@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chat.models import Notice, Turn
-from chat.providers import anthropic
+from chat.providers import steady
 from chat.providers.standin.summaries import Mode
 from monitoring.models import ContextEvent, ModelCall
 from tests.flow.conftest import Chat, Start
@@ -19,16 +19,16 @@ LINE = "Plain words about the weather in the north. "
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pauses between the provider's own attempts."""
-    real = anthropic.AnthropicProvider.__init__
+    """No pauses between the attempts at one call."""
+    real = steady.Steady.__init__
 
     async def nap(_: float) -> None:
         await asyncio.sleep(0)
 
-    def patched(self: Any, **options: Any) -> None:
-        real(self, **(options | {"sleep": nap}))
+    def patched(self: Any, inner: Any, **options: Any) -> None:
+        real(self, inner, **(options | {"sleep": nap}))
 
-    monkeypatch.setattr(anthropic.AnthropicProvider, "__init__", patched)
+    monkeypatch.setattr(steady.Steady, "__init__", patched)
 
 
 def strictly_smaller(chat: Chat) -> list[Any]:
