@@ -16,7 +16,7 @@ from chat.stream.hub import Hub
 from chat.stream.ledger import SILENCE_S, Ledger, now
 from chat.stream.live import Live
 from chat.stream.protocol import Done, Gone, Notice, Outbound, Status
-from chat.stream.reading import Reading
+from chat.stream.reading import UNSEEN, Reading
 from chat.stream.rows import Reader
 from chat.stream.telling import WORKERS, Telling, events
 
@@ -129,7 +129,8 @@ class Following:
             self._text(session, *fields)
         elif kind == "begin":
             turn, number, epoch = fields
-            self._ledger.begin(session, turn, number, epoch, due=now() + SILENCE_S)
+            kept = UNSEEN if epoch > 1 else None
+            self._ledger.begin(session, turn, number, epoch, due=now() + SILENCE_S, kept=kept)
             self._reading.wake()
         elif kind == "done":
             self._done(session, Done(**fields[0]))
@@ -186,8 +187,6 @@ class Following:
             self._reading.soon()  # its beginning was lost
         elif live.epoch == epoch and start <= live.end:
             ledger.extend(session, live, text[live.end - start :])
-            if live.ending:
-                self._done(session, live.ending)
         elif live.epoch == epoch:
             ledger.gaps += 1
             # Not for every frame behind a gap.

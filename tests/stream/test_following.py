@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from chat.stream import following, ledger, reading
+from chat.stream import following, ledger, reading, telling
 from chat.stream.bus import Frame
 from chat.stream.followed import Followed
 from chat.stream.live import Live
@@ -451,6 +451,44 @@ async def test_a_lost_frame_is_asked_for_again(two: tuple[Process, Process], tab
     writer.say("This comes.")
     await until(lambda: page.look().text == "This is lost. This comes.", "both")
     assert watches.following.numbers()["gaps"] >= 1
+
+
+@wires
+async def test_who_asks_for_an_attempt_that_is_over_gets_the_new_one(
+    two: tuple[Process, Process], table: Table
+) -> None:
+    writes, _ = two
+    writer = Writer(writes, table, epoch=2)
+    writer.say("The second attempt.")
+    writes.bus.sent.clear()
+    writes.following.received("workers", ["want", str(SESSION), 1, 1, 9])
+    assert writes.bus.sent == [
+        (f"s:{SESSION}", ("begin", 1, 1, 2)),
+        (f"t:{SESSION}", ("text", 1, 2, 0, "The second attempt.")),
+    ]
+    writes.bus.sent.clear()
+    for turn, epoch, end in ((2, 1, 0), (1, 3, 0)):
+        writes.following.received("workers", ["want", str(SESSION), turn, epoch, end])
+    assert writes.bus.sent == []
+
+
+@wires
+async def test_a_long_text_goes_out_in_pieces_and_a_very_long_one_is_read_from_its_row(
+    two: tuple[Process, Process], table: Table
+) -> None:
+    writes, watches = two
+    page = Page(watches)
+    await until(lambda: table.asked["news"], "a look")
+    writer = Writer(writes, table)
+    await until(lambda: watches.following._ledger._hears, "listening")
+    writer.say("x" * 100_000)
+    await until(lambda: len(page.look().text) == 100_000, "the text")
+    pieces = [frame for _, frame in writes.bus.sent if frame[0] == "text"]
+    assert max(len(frame[4]) for frame in pieces) == telling.PIECE_CHARS
+    writer.say("y" * telling.TAIL_CHARS * 2)
+    late = Page(watches, SESSION)
+    writer.checkpoint()
+    await until(lambda: late.look().text == writer.live.whole(), "all of it")
 
 
 @wires
