@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import structlog
 from django.conf import settings
 from django.utils import timezone
 
@@ -26,11 +27,15 @@ from chat.store.database import Database
 from chat.store.loading import Handling, Loaded, LoadLimits
 from chat.store.recent import Recent
 
+log = structlog.get_logger(__name__)
+
 SAVE_EVERY_S = 10.0
 # A summary session is bounded by tokens; this bounds its rows, and counts as a full window long before it is met.
 MOST_TURNS_LOADED = 400
 # Windows are asked for again after an hour: models get larger ones.
 WINDOW_AGE_S = 3600.0
+# What was told before is not worth a longer wait than this for what is told now.
+ASK_WINDOW_S = 3.0
 
 
 # Of such a session nothing is tried for a minute: the same words would fail again.
@@ -38,7 +43,12 @@ REFUSED = Rule(failures=1, rest=60.0)
 
 
 class UnknownWindow(Exception):
-    """Nobody could say how large the model's window is."""
+    """Nobody could say how large the window of `model` is; `failure` is why the service did not."""
+
+    def __init__(self, model: str, failure: ProviderError | None = None):
+        super().__init__(model)
+        self.model = model
+        self.failure = failure
 
 
 class WindowNotAsked(Exception):
@@ -98,16 +108,20 @@ class Engine:
         override = settings.CHAT_CONTEXT_WINDOW
         if override:
             return ModelInfo(id=model, window=override, source="setting")
+        stored = await self.database.read(lambda: Model.objects.filter(pk=model).first())
+        info, failure = ModelInfo(id=model, window=0, known=False), None
         try:
-            info = await self.provider.window(model)
-        except ProviderError:
-            info = ModelInfo(id=model, window=0, known=False)
+            async with asyncio.timeout(ASK_WINDOW_S if stored else None):
+                info = await self.provider.window(model)
+        except TimeoutError:
+            log.info("window_not_told", model=model)
+        except ProviderError as error:
+            failure = error
         if info.known and info.window:
             await self.database.run(_store_window, info)
             return info
-        stored = await self.database.read(lambda: Model.objects.filter(pk=model).first())
         if stored is None:
-            raise UnknownWindow(model)
+            raise UnknownWindow(model, failure)
         return ModelInfo(id=model, window=stored.window, max_output=stored.max_output, source="stored")
 
     async def budget(self, model: str, instructions: str) -> Budget:

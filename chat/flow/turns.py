@@ -94,8 +94,9 @@ class Run:
             )
         except BudgetError:
             return await self._close(Turn.Status.FAILED, error="too_large")
-        except UnknownWindow:
-            return await self._close(Turn.Status.FAILED, error="unknown_window")
+        except UnknownWindow as unknown:
+            code = stored(unknown.failure, None) if unknown.failure else "unknown_window"
+            return await self._close(Turn.Status.FAILED, error=code)
         except loading.MovedTooOften:
             if self._may_try_again():
                 return await self._requeue("waiting", costs_attempt=True)

@@ -148,8 +148,6 @@ class AnthropicProvider:
 
     async def window(self, model: str) -> ModelInfo:
         """What the Models API says of `model`; `known` is false for a model or a window that it does not name."""
-        if model in self._windows:
-            return self._windows[model]
         try:
             found = await self._call(lambda client: client.models.retrieve(model))
         except Misconfigured:

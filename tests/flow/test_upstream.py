@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError
 
-from chat.flow import compactor, failures, opening, summariser, upstream
+from chat.flow import compactor, engine, failures, opening, summariser, upstream
 from chat.flow.opening import Opened, Rejected
 from chat.models import Job, Notice, Summary, Turn
 from chat.providers.anthropic import Timeouts
@@ -175,6 +175,23 @@ class TestRefusedAccount:
         assert ContextEvent.objects.get(kind="upstream").outcome == "upstream_refused"
         assert upstream.STANDIN_KEY not in caplog.text
         assert message not in caplog.text
+
+
+    async def test_it_is_also_said_when_the_window_is_what_was_asked_for(self, start: Start) -> None:
+        chat = await start(window=None)
+        chat.standin.faults.add("status", status=401, endpoint="models", times=9)
+        turn = await chat.say("Hello")
+        assert (turn.status, turn.error) == ("failed", "refused")
+
+    async def test_a_service_that_does_not_say_its_window_at_once_is_not_waited_for_when_it_was_said_before(
+        self, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        chat = await start(window=None)
+        assert (await chat.say("Hello")).status == "complete"
+        monkeypatch.setattr(engine, "ASK_WINDOW_S", 0.05)
+        monkeypatch.setattr(engine, "WINDOW_AGE_S", 0.0)
+        monkeypatch.setattr(chat.service.engine.provider, "window", lambda model: asyncio.sleep(3600))
+        assert (await chat.say("And now?")).status == "complete"
 
 
 class TestWaits:

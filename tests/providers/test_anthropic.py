@@ -210,9 +210,12 @@ class TestCalls:
         found = await provider.window("claude-never-was")
         assert (found.known, found.window) == (False, 0)
 
-    async def test_a_known_window_is_asked_for_once(self, standin: StandIn, provider: Steady) -> None:
-        assert await provider.window(MODEL) == await provider.window(MODEL)
-        assert len(standin.log) == 1
+    async def test_a_window_is_asked_for_each_time_because_models_get_larger_ones(
+        self, standin: StandIn, provider: Steady
+    ) -> None:
+        before = await provider.window(MODEL)
+        standin.window = 2 * before.window
+        assert (await provider.window(MODEL)).window == 2 * before.window
 
     async def test_an_estimate_over_the_window_explains_a_nameless_400(
         self, standin: StandIn, provider: Steady
