@@ -184,7 +184,7 @@ class Following:
             return
         _, live = ledger.followed.get(turn, (None, None))
         if live is None or live.epoch < epoch:
-            self._reading.soon()  # its beginning was lost
+            self._reading.within()  # its beginning was lost
         elif live.epoch == epoch and start <= live.end:
             ledger.extend(session, live, text[live.end - start :])
         elif live.epoch == epoch:

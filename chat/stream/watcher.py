@@ -113,10 +113,13 @@ class Watcher:
         self._wake.set()
 
     def begin(self, live: Live) -> None:
-        """A reply starts, perhaps the next attempt at one that this socket has a part of."""
+        """A reply starts, perhaps the next attempt at one that this socket has a part of.
+
+        The same attempt may come again, lost and found: its text is the same, and what the page has stays.
+        """
         while self._lives and self._lives[-1].turn == live.turn and self._lives[-1].done is None:
             self._lives.pop()
-        if self._known and self._known[0] == live.turn:
+        if self._known and self._known[0] == live.turn and self._known[1] != live.epoch:
             self.tell(Reset(turn=live.turn, epoch=live.epoch, reason="restarted"))
         self._lives.append(live)
         self._wake.set()

@@ -198,6 +198,19 @@ async def test_another_attempt_resets_what_the_page_has(hub: Hub) -> None:
     assert frames[-1].epoch == 2
 
 
+async def test_the_same_attempt_found_again_goes_on_where_the_page_is(hub: Hub) -> None:
+    watcher = hub.watch(SESSION)
+    lost = hub.begin(SESSION, 7, 1, 1)
+    hub.append(SESSION, lost, "Half a sen")
+    frames = ready(watcher)
+    hub.drop(SESSION, lost)
+    found = hub.begin(SESSION, 7, 1, 1)
+    hub.append(SESSION, found, "Half a sentence.")
+    frames += ready(watcher)
+    assert kinds(frames) == [Snapshot, Delta]
+    assert page(frames) == "Half a sentence."
+
+
 async def test_a_page_that_saw_nothing_needs_no_reset(hub: Hub) -> None:
     watcher = hub.watch(SESSION)
     hub.begin(SESSION, 7, 1, 1)
