@@ -44,7 +44,7 @@ class Reading:
         self._bus = bus
         self._reader = reader
         self._ledger = ledger
-        self._scan_due = self._not_before = 0.0
+        self._scan_due = self._scanned = self._not_before = 0.0
         self._wake = asyncio.Event()
         self.rows = 0
 
@@ -55,6 +55,11 @@ class Reading:
     def soon(self) -> None:
         """Look for what is new, now."""
         self._scan_due = 0.0
+        self._wake.set()
+
+    def within(self) -> None:
+        """Look for what is new, but not for every frame that asks for it."""
+        self._scan_due = min(self._scan_due, self._scanned + SCAN_S)
         self._wake.set()
 
     def wake(self) -> None:
@@ -102,7 +107,8 @@ class Reading:
         """What is new in any session that is watched here."""
         ledger = self._ledger
         ledger.scans += 1
-        self._scan_due = now() + (SCAN_WITH_BUS_S if self._bus.up else SCAN_S)
+        self._scanned = now()
+        self._scan_due = self._scanned + (SCAN_WITH_BUS_S if self._bus.up else SCAN_S)
         writing: set[int] = set()
         ended: set[int] = set()
         for change in await self._reader.news():
