@@ -146,6 +146,8 @@ CHAT_DATABASE_POOL = env.int("CHAT_DATABASE_POOL", default=10)
 DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{CHAT_VAR_DIR / 'db.sqlite3'}")}
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
+    # Django's own, with a line for writers.
+    _database["ENGINE"] = "ctxsite.sqlite3"
     # IMMEDIATE takes the write lock at BEGIN and waits for it there: a deferred transaction that turns into
     # a writer fails at once with "database is locked", whatever the timeout.
     _database["OPTIONS"] = {
