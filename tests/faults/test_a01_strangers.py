@@ -1,0 +1,168 @@
+"""Somebody else's ids at every address and in every frame: the answer is the one for ids that never were.
+
+Addresses come from the URLconf and frames from the registry, so that what is added later is asked, too.
+"""
+
+import asyncio
+import json
+import re
+from dataclasses import fields
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from chat.stream import inbound
+from tests.faults.harness import History, measured
+
+pytestmark = pytest.mark.timeout(120)
+
+SECRET = "The canary sings at Corvo Duo"
+FRAMES = {kind.type: kind for kind in (inbound.Hello, inbound.Send, inbound.Ack, inbound.Stop, inbound.Ping)}
+OPS = [op for op in inbound.OPS if op != "new"]
+
+
+def addresses(patterns=None, before=""):
+    """Every address of the site with an id in it, as (path with {names}, names)."""
+    for pattern in patterns if patterns is not None else get_resolver().url_patterns:
+        path = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            if pattern.app_name != "admin":
+                yield from addresses(pattern.url_patterns, path)
+        elif isinstance(pattern, URLPattern) and (names := re.findall(r"<(\w+):(\w+)>", path)):
+            yield "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", path), names
+
+
+def ids(names, session, turn):
+    return {name: session if kind == "uuid" else turn for kind, name in names}
+
+
+async def ask(client, method, url, path):
+    data = {"csrfmiddlewaretoken": "f" * 32, "text": "Hello", "title": "Mine now", "op": "retry", "of": "1"}
+    headers = {"Accept": "text/html"}
+    async with client.request(
+        method, url + path, data=data if method == "POST" else None, headers=headers, allow_redirects=False
+    ) as answer:
+        return answer.status, await answer.text()
+
+
+def blind(text, *ids):
+    """A page without the ids in it and without what differs from request to request."""
+    for each in ids:
+        text = re.sub(rf"\b{each}\b", "ID", text)
+    return re.sub(r'(name="csrfmiddlewaretoken" value=|nonce-)"?[\w-]+', "", text)
+
+
+async def test_a01_at_every_address_a_foreign_id_is_like_one_that_never_was(site, pages):
+    own = site("sqlite")
+    # Ids that stand for nothing else in an answer.
+    own.rows("DELETE FROM sqlite_sequence WHERE name = 'chat_turn'")
+    own.rows("INSERT INTO sqlite_sequence (name, seq) VALUES ('chat_turn', 770000)")
+    web = await asyncio.to_thread(own.web)
+    (page,) = await pages(own, web.url)
+    call, _ = await page.send_and_read(SECRET)
+    assert call.turn > 770000
+    found = list(addresses())
+    assert len(found) >= 10
+    cookies = {"sessionid": own.person("bob").cookie, "csrftoken": "f" * 32}
+    never, nowhere, asked = uuid4(), 2**40, 0
+    before = own.rows("SELECT count(*), sum(length(prompt)) FROM chat_turn")
+    titles = own.rows("SELECT title, deleted_at FROM chat_chatsession WHERE id = %s", page.session.hex)
+    async with aiohttp.ClientSession(cookies=cookies, cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
+        for path, names in found:
+            for method in ("GET", "POST"):
+                theirs = await ask(client, method, web.url, path.format(**ids(names, page.session, call.turn)))
+                nobodys = await ask(client, method, web.url, path.format(**ids(names, never, nowhere)))
+                assert theirs[0] == nobodys[0], (method, path)
+                assert theirs[0] in (302, 403, 404, 405), (method, path, theirs[0])
+                assert SECRET not in theirs[1]
+                assert blind(theirs[1], page.session, call.turn) == blind(nobodys[1], never, nowhere), (method, path)
+                asked += 1
+    assert own.rows("SELECT count(*), sum(length(prompt)) FROM chat_turn") == before
+    assert own.rows("SELECT title, deleted_at FROM chat_chatsession WHERE id = %s", page.session.hex) == titles
+    measured("A1", f"{asked} requests to {len(found)} addresses with foreign ids: answered unlike a random id", 0)
+
+
+def variants(kind, session, turn):
+    """Frames of one type with these ids in every field that may hold one."""
+    names = {field.name for field in fields(kind)}
+    base = {"v": 1, "type": kind.type}
+    if kind is inbound.Send:
+        for op in OPS:
+            yield base | {"client_id": str(uuid4()), "op": op, "of": turn, "text": "Hello", "base": 1}
+    elif kind is inbound.Hello:
+        for place in ({}, {"epoch": 1, "end": 0}, {"epoch": 1, "end": 3, "blocks": 1, "block_end": 2}):
+            yield base | {"session": str(session), "turn": turn} | place
+    elif "turn" in names:
+        yield base | {"turn": turn} | ({"end": 5} if "end" in names else {})
+    else:
+        yield base | {"t": turn}
+
+
+async def answers(pages, web, bobs, frame):
+    """All frames that come for one frame of bob's in a conversation of his own, up to a pong, and the close code."""
+    history = History()
+    (page,) = await pages(*web, name="bob", sessions=[bobs], history=history, reconnect=False)
+    start = len(history.frames)
+    page.raw(frame)
+    page.raw({"type": "ping", "t": 4711})
+    await page.until(
+        lambda: (
+            bool(page.close_codes)
+            or any(seen.frame["type"] == "pong" and seen.frame["t"] == 4711 for seen in history.frames)
+        ),
+        20,
+    )
+    # A command is answered behind the pong.
+    await asyncio.sleep(0.25)
+    frames = [seen.frame for seen in history.frames[start:]]
+    for each in frames:
+        each.pop("client_id", None)
+    return frames, list(page.close_codes)
+
+
+async def test_a02_in_every_frame_a_foreign_id_is_like_one_that_never_was(site, pages, upstream):
+    own = site("sqlite")
+    # Ids that stand for nothing else in an answer.
+    own.rows("DELETE FROM sqlite_sequence WHERE name = 'chat_turn'")
+    own.rows("INSERT INTO sqlite_sequence (name, seq) VALUES ('chat_turn', 770000)")
+    web = await asyncio.to_thread(own.web)
+    (page,) = await pages(own, web.url)
+    call, _ = await page.send_and_read(SECRET)
+    assert call.turn > 770000
+    upstream.settings(delay_ms=500)
+    running = await page.send(f"Write 900 words. {SECRET}")
+    await page.text(running.turn)
+    asked, bobs = 0, own.conversation("bob")
+    for kind in FRAMES.values():
+        for foreign in (call.turn, running.turn):
+            for ours, nobodys in zip(
+                variants(kind, page.session, foreign), variants(kind, uuid4(), 2**40), strict=True
+            ):
+                theirs, random = [await answers(pages, (own, web.url), bobs, one) for one in (ours, nobodys)]
+                assert SECRET not in json.dumps(theirs)
+                assert _like(theirs, foreign) == _like(random, 2**40), ours
+                asked += 1
+    # In his own conversation, with a turn of hers: what a page does when it comes back.
+    for foreign in (call.turn, running.turn, 2**40):
+        history = History()
+        (bob,) = await pages(own, web.url, name="bob", history=history, reconnect=False)
+        bob.raw({"type": "hello", "session": str(bob.session), "turn": foreign, "epoch": 1, "end": 0})
+        await bob.until(lambda history=history: len(history.of("welcome")) == 2, 20)
+        await asyncio.sleep(0.25)
+        kinds = [seen.frame["type"] for seen in history.frames]
+        assert kinds == ["welcome", "error", "welcome"]
+        assert history.frames[1].frame["code"] == "not_found"
+    assert own.turn(running.turn)["status"] == "running"
+    page.stop(running.turn)
+    await page.done(running.turn)
+    measured("A1", f"{asked} frames of {len(FRAMES)} types with foreign ids: answered unlike a random id", 0)
+    measured("A2", "resumes with a foreign turn: bytes of content", 0)
+
+
+def _like(answer, turn):
+    frames, closes = answer
+    # The last pong may come or not, before a close.
+    told = [frame for frame in frames if (frame["type"], frame.get("t")) != ("pong", 4711)]
+    return [json.loads(re.sub(rf"\b{turn}\b", "0", json.dumps(frame))) for frame in told], closes
