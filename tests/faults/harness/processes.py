@@ -17,7 +17,7 @@ import psutil
 from tests.postgres import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 # What would point a process at the machine's own site, or make each of them compile all that it imports.
 UNWANTED = ("DATABASE_URL", "REDIS_URL", "HOST", "PORT", "PYTHONDONTWRITEBYTECODE")
 UNWANTED_PREFIXES = ("CHAT_", "ANTHROPIC_", "DJANGO_", "MONITORING_", "COVERAGE_")
