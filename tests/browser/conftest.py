@@ -23,6 +23,7 @@ CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 USER, PASSWORD = "alice", "correct horse battery staple"
 STARTS_WITHIN_S = 60
+TOKENS_PER_DAY = 1_000_000_000
 
 WATCH = """
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -118,6 +119,10 @@ def site() -> Iterator[Site]:
                 "DJANGO_DEBUG": "1",
                 "CHAT_STANDIN": "1",
                 "CHAT_STANDIN_DELAY_MS": "20",
+                # A script types faster than anybody; what it may use in a day is for the test that is about it.
+                "CHAT_MESSAGES_PER_MINUTE": "0",
+                "CHAT_LIVE_TURNS": "0",
+                "CHAT_TOKENS_PER_DAY": str(TOKENS_PER_DAY),
             },
             log=Path(directory) / "log",
         )
