@@ -4,8 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chat.context.values import Request
 from chat.providers.alarm import Alarm
@@ -15,6 +18,7 @@ from chat.providers.base import (
     Event,
     Misconfigured,
     Overloaded,
+    ProviderError,
     RateLimited,
     Refused,
     Started,
@@ -253,6 +257,44 @@ class TestOperator:
         assert caplog.text.count("upstream_refused") == 1
         assert client.label in caplog.text
         assert "canary" not in caplog.text
+
+
+OUTCOMES = st.one_of(
+    st.just(["fine"]),
+    st.sampled_from([Overloaded, Unavailable, RateLimited, Refused, Misconfigured]).map(lambda leaf: [leaf()]),
+    st.sampled_from([1.0, 19.0, 20.0, 21.0, 7200.0]).map(lambda wait: [RateLimited(wait=wait)]),
+    st.sampled_from([Overloaded, Unavailable, Refused]).map(lambda leaf: ["half", leaf()]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(OUTCOMES, max_size=40), st.lists(st.floats(0, 20), max_size=12))
+def test_whatever_comes_no_call_is_made_too_often_too_late_or_twice(scripts: list[Any], gaps: list[float]) -> None:
+    async def course() -> None:
+        world = World()
+        world.service.scripts += scripts
+        for gap in [0.0, *gaps]:
+            world.now += gap
+            began, asked, events = world.now, len(world.service.requests), []
+            keep = events.append
+            try:
+                async for event in world.provider.stream(request("Hello")):
+                    keep(event)
+            except ProviderError as error:
+                keep(error)
+            made = len(world.service.requests) - asked
+            told = sum(event.seconds for event in events if isinstance(event, Waiting))
+            assert told == pytest.approx(world.now - began)
+            assert told <= 45.001
+            assert made <= 3
+            texts = [event for event in events if isinstance(event, TextDelta)]
+            assert len(texts) <= 1, "what was delivered is never followed by another attempt"
+            assert isinstance(events[-1], Completion | ProviderError)
+            if made == 0:
+                assert events[-1].cause == BREAKER
+            assert world.provider.refusal(MODEL) <= 15.001
+
+    asyncio.run(course())
 
 
 class Endless:
