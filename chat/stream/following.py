@@ -16,7 +16,7 @@ from chat.stream.hub import Hub
 from chat.stream.ledger import SILENCE_S, Ledger, now
 from chat.stream.live import Live
 from chat.stream.protocol import Done, Gone, Notice, Outbound, Status
-from chat.stream.reading import UNSEEN, Reading
+from chat.stream.reading import Reading
 from chat.stream.rows import Reader
 from chat.stream.telling import WORKERS, Telling, events
 
@@ -129,8 +129,7 @@ class Following:
             self._text(session, *fields)
         elif kind == "begin":
             turn, number, epoch = fields
-            kept = UNSEEN if epoch > 1 else None
-            self._ledger.begin(session, turn, number, epoch, due=now() + SILENCE_S, kept=kept)
+            self._ledger.begin(session, turn, number, epoch, due=now() + SILENCE_S)
             self._reading.wake()
         elif kind == "done":
             self._done(session, Done(**fields[0]))

@@ -18,6 +18,7 @@ SILENCE_S = 1.0
 """A followed reply of which nothing was heard for so long is read from its row. Rows are written every second."""
 
 REMEMBERED = 4_096
+UNSEEN = -1
 
 
 def now() -> float:
@@ -83,15 +84,17 @@ class Ledger:
         live = self._hub.live(session)
         return live is not None and live.turn == turn and not isinstance(live, Followed)
 
-    def begin(
-        self, session: UUID, turn: int, number: int, epoch: int, *, due: float, kept: int | None = None
-    ) -> Followed | None:
-        """Follow a reply, unless it is followed already, is written here, or is not the newest."""
+    def begin(self, session: UUID, turn: int, number: int, epoch: int, *, due: float) -> Followed | None:
+        """Follow a reply, unless it is followed already, is written here, is not the newest, or has ended.
+
+        What was read before the end was heard may come after it.
+        """
         own = self._hub.live(session)
-        if session not in self._watched or (own and (own.turn, own.epoch) >= (turn, epoch)):
+        if session not in self._watched or self.told("ended", turn) or (own and (own.turn, own.epoch) >= (turn, epoch)):
             return None
         self.forget(turn)
-        live = Followed(turn, number, epoch, due=due, kept=kept)
+        # Of a later attempt nobody can say whose text stands in the row.
+        live = Followed(turn, number, epoch, due=due, kept=UNSEEN if epoch > 1 else None)
         self.followed[turn] = (session, live)
         self._watched[session][1].add(turn)
         self._hub.follow(session, live)

@@ -13,7 +13,7 @@ import structlog
 from chat.stream.bus import Bus
 from chat.stream.followed import Followed
 from chat.stream.hub import Hub
-from chat.stream.ledger import Ledger, now
+from chat.stream.ledger import UNSEEN, Ledger, now
 from chat.stream.protocol import Gone, Notice, Status
 from chat.stream.rows import Change, Reader, Row
 
@@ -33,7 +33,6 @@ TOGETHER_S = 0.2
 """Rows that are due so soon are read along."""
 
 REST_S = 0.05
-UNSEEN = -1
 
 
 class Reading:
@@ -141,9 +140,7 @@ class Reading:
             if ledger.first_time("notice", turn) and not told:
                 self._hub.tell(session, Notice(kind=change.word, range=(change.first, change.second)))
         elif change.word == "running":
-            # Of a later attempt nobody can say whose text stands in the row.
-            kept = UNSEEN if change.second > 1 else None
-            ledger.begin(session, turn, change.first, change.second, due=now(), kept=kept)
+            ledger.begin(session, turn, change.first, change.second, due=now())
         else:
             ledger.expect(session, turn)
             if not ledger.writes(session, turn) and ledger.first_time("queued", turn, change.second):
@@ -169,7 +166,7 @@ class Reading:
             elif row.finished:
                 ended.add(turn)
             elif row.epoch > live.epoch:
-                ledger.begin(session, turn, row.number, row.epoch, due=now() + AGAIN_S, kept=row.length or None)
+                ledger.begin(session, turn, row.number, row.epoch, due=now())
             else:
                 if live.kept == UNSEEN:
                     live.kept = row.length or None

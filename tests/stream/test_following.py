@@ -223,6 +223,27 @@ async def test_who_comes_in_a_later_attempt_never_sees_the_one_before(
     await until(lambda: page.look().text == writer.live.whole(), "the text")
 
 
+@pytest.mark.parametrize("heard", [True, False])
+async def test_a_later_attempt_that_says_nothing_yet_shows_nothing(
+    two: tuple[Process, Process], table: Table, heard: bool
+) -> None:
+    writes, watches = two
+    table.turns[1] = Turn(1, SESSION, 1, status="running", reply="Words of the attempt before.")
+    if heard:
+        page = Page(watches)
+        await until(lambda: table.asked["news"], "a look")
+    writer = Writer(writes, table, epoch=2)
+    if not heard:
+        page = Page(watches)
+    await until(lambda: page.look().epoch == 2, "the reply")
+    rows = table.asked["rows"]
+    await until(lambda: table.asked["rows"] >= rows + 4, "the row to be read")
+    assert page.look().text == ""
+    writer.say("Now there is more than the attempt before had.")
+    writer.checkpoint()
+    await until(lambda: page.look().text == writer.live.whole(), "the text")
+
+
 async def test_a_reply_that_ends_with_other_words_says_so(two: tuple[Process, Process], table: Table) -> None:
     writes, watches = two
     page = Page(watches)
