@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,9 +23,14 @@ def table(lines: Iterable[str]) -> str:
     found: dict[tuple[str, str], str] = {}
     for line in lines:
         entry = json.loads(line)
-        found[entry["row"], entry["what"]] = entry["figure"]
-    rows = sorted(found.items(), key=lambda item: (item[0][0][0] != "F", item[0][0]))
+        found[_numbered(entry["row"]), entry["what"]] = entry["figure"]
+    rows = sorted(found.items(), key=lambda item: (not item[0][0].startswith("F"), item[0][0]))
     return "\n".join(f"| {row} | {what} | {figure} |" for (row, what), figure in rows)
+
+
+def _numbered(row: str) -> str:
+    """F5 as F05, so that rows stand in their order."""
+    return re.sub(r"^([FA])(\d)(?!\d)", r"\g<1>0\2", row)
 
 
 def percentile(values: Iterable[float], share: float) -> float:
