@@ -137,6 +137,8 @@ class Service:
         answer = await self.database.run(opening.ask_stop, owner_id=owner_id, session_id=session_id, turn_id=turn_id)
         if answer == "asked" and not (self.runner and self.runner.stop_turn(turn_id)):
             self.bus.send(WORKERS, ("stop", turn_id))
+            if self.following:
+                self.following.hurry(turn_id)
         if answer == "stopped":
             await announce(turn_id, self.engine, self.hub)
         return answer

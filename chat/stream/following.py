@@ -21,6 +21,8 @@ from chat.stream.rows import Reader
 from chat.stream.telling import WORKERS, Telling, events
 
 ASK_S = 0.2
+# A runner looks for stops once a second.
+URGENT_S = 3.0
 
 
 class Following:
@@ -62,6 +64,14 @@ class Following:
             "scans": ledger.scans,
             "rows_read": self._reading.rows,
         }
+
+    def hurry(self, turn: int) -> None:
+        """Somebody here has asked for this reply to end: without a bus, its row is looked at often for a while."""
+        _, live = self._ledger.followed.get(turn, (None, None))
+        if live and not self._bus.up:
+            live.urgent = now() + URGENT_S
+            live.due = now()
+            self._reading.wake()
 
     # --- the hub's outlet ---
 

@@ -182,10 +182,12 @@ class Reading:
             self._ledger.extend(row.session, live, text)
             if self._ledger.hears(row.session):
                 self._ledger.ask(row.session)
-            return
-        live.misses += 1
-        again = not self._bus.up and live.misses <= MOST_AGAIN
-        live.due = now() + (AGAIN_S if again else PAUSE_S)
+        else:
+            live.misses += 1
+            again = not self._bus.up and live.misses <= MOST_AGAIN
+            live.due = now() + (AGAIN_S if again else PAUSE_S)
+        if now() < live.urgent:
+            live.due = min(live.due, now() + AGAIN_S)
 
     async def _end(self, turns: set[int]) -> None:
         """Those of these turns that have ended: the rest of the text, and the end."""

@@ -257,6 +257,26 @@ async def test_a_reply_that_ends_with_other_words_says_so(two: tuple[Process, Pr
     assert done.sha256 == hashlib.sha256(b"What the attempt before had said.").hexdigest()
 
 
+async def test_who_wants_a_reply_to_end_sees_its_end_although_the_rows_are_seldom_read(
+    two: tuple[Process, Process], table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes, watches = two
+    page = Page(watches)
+    writer = Writer(writes, table)
+    writer.say("Before. ")
+    writer.checkpoint()
+    await until(lambda: page.look().text == "Before. ", "the text")
+    for module, name in ((ledger, "SILENCE_S"), (reading, "PAUSE_S"), (reading, "SCAN_S")):
+        monkeypatch.setattr(module, name, 600.0)
+    await asyncio.sleep(0.3)
+    watches.following.hurry(1)
+    await asyncio.sleep(0.1)
+    writer.say("After.")
+    writer.end("stopped")
+    await until(lambda: page.look().ended, "the end")
+    assert page.ended == {1: "Before. After."}
+
+
 async def test_two_replies_in_a_row_come_one_after_the_other(two: tuple[Process, Process], table: Table) -> None:
     writes, watches = two
     page = Page(watches)
