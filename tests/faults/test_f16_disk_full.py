@@ -70,7 +70,7 @@ async def test_f16_the_pulse_finds_a_full_disk_that_nobody_wrote_to(site):
     web = own.web()
     await eventually(lambda: ready(web) == (200, "ok"), READY_S, "readiness")
     fill(web, own)
-    told = await eventually(lambda: ready(web)[0] == 503, READY_S, "readiness to tell")
+    told = await eventually(lambda: ready(web) == (503, "failing"), READY_S, "readiness to tell")
     measured("F16", "disk full, nobody writes (beat 1 s): readiness is 503 after", told, "s")
     free(web)
     await eventually(lambda: ready(web) == (200, "ok"), READY_S, "readiness to be back")
