@@ -1,7 +1,6 @@
 """PostgreSQL restarted, and away for a minute, while answers are being written."""
 
 import asyncio
-import itertools
 import time
 from typing import Any
 
@@ -20,13 +19,6 @@ def refused(own: Any) -> bool:
     except psycopg.OperationalError:
         return True
     return False
-
-
-def gaps(page: Page, turn: int, since: float, until: float) -> list[float]:
-    """The seconds between two pieces of a reply, from the last one before `since` on."""
-    times = [seen.at for seen in page.history.of("delta", page.session) if seen.frame["turn"] == turn]
-    chosen = [at for at in times if at <= since][-1:] + [at for at in times if since < at <= until]
-    return [later - earlier for earlier, later in itertools.pairwise(chosen)]
 
 
 def nothing_went_wrong(own: Any, opened: list[Page], calls: list[Any]) -> None:
@@ -58,7 +50,10 @@ async def test_f13_a_restart_of_the_database_is_not_seen_by_twenty_who_read_alon
     await asyncio.to_thread(postgresql.start)
     for page, call in zip(opened, calls, strict=True):
         await page.done(call.turn, 60)
-    worst = max(max(gaps(page, call.turn, stopped, stopped + 5)) for page, call in zip(opened, calls, strict=True))
+    worst = max(
+        max(page.history.gaps(page.session, call.turn, stopped, stopped + 5))
+        for page, call in zip(opened, calls, strict=True)
+    )
     measured("F13", "PostgreSQL restarted while 20 stream: longest gap between two pieces", worst, "s")
     assert worst <= 1.5
     nothing_went_wrong(own, opened, calls)
@@ -91,7 +86,10 @@ async def test_f14_a_minute_without_the_database_loses_nothing_and_shows_no_erro
     assert await asyncio.to_thread(refused, own)
     await asyncio.to_thread(postgresql.start)
     back = time.monotonic()
-    worst = max(max(gaps(page, call.turn, stopped, back)) for page, call in zip(opened[10:20], calls[10:], strict=True))
+    worst = max(
+        max(page.history.gaps(page.session, call.turn, stopped, back))
+        for page, call in zip(opened[10:20], calls[10:], strict=True)
+    )
     await writer.until(lambda: late.outcome == "ok", 30, "the late message to be stored")
     took = time.monotonic() - back
     for page, call in zip(opened, [*calls, late], strict=True):

@@ -1,24 +1,17 @@
 """One slow database call holds up no other socket's text."""
 
 import asyncio
-import itertools
 import time
 
 import psycopg
 import pytest
 
-from tests.faults.harness import Page, measured, percentile
+from tests.faults.harness import measured, percentile
 
 pytestmark = pytest.mark.timeout(120)
 
 HELD_S = 2.0
 ALLOWED_S = 0.050
-
-
-def gaps(page: Page, turn: int, since: float, until: float) -> list[float]:
-    """The seconds between two pieces of a reply within a time."""
-    times = [seen.at for seen in page.history.of("delta", page.session) if seen.frame["turn"] == turn]
-    return [later - earlier for earlier, later in itertools.pairwise(times) if since <= later <= until]
 
 
 async def test_a_database_call_of_two_seconds_delays_nobody_elses_text(site, pages, upstream, redis):
@@ -47,8 +40,8 @@ async def test_a_database_call_of_two_seconds_delays_nobody_elses_text(site, pag
     assert min(call.seconds for call in late) >= HELD_S
     before, during = [], []
     for page, call in zip(readers, calls, strict=True):
-        before += gaps(page, call.turn, quiet, quiet + HELD_S + 1.0)
-        during += gaps(page, call.turn, held, freed)
+        before += page.history.gaps(page.session, call.turn, quiet, quiet + HELD_S + 1.0)
+        during += page.history.gaps(page.session, call.turn, held, freed)
     worst, usual = percentile(during, 1.0), percentile(before, 1.0)
     measured("slow call", "six database calls of 2 s at once: longest gap in eight others' text", worst * 1000, "ms")
     measured("slow call", "the same while nothing is slow", usual * 1000, "ms")

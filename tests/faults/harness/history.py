@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 from uuid import UUID
 
@@ -80,6 +81,14 @@ class History:
     def of(self, kind: str, session: UUID | None = None) -> list[Seen]:
         """The frames of one type, of one session if named."""
         return [seen for seen in self.frames if seen.frame["type"] == kind and session in (None, seen.session)]
+
+    def gaps(self, session: UUID, turn: int, since: float, until: float) -> list[float]:
+        """The seconds between two pieces of a reply, each pause that touches the time from `since` to `until`.
+
+        One that lasted beyond `until` counts too: a stall ends in the first piece after it.
+        """
+        times = [seen.at for seen in self.of("delta", session) if seen.frame["turn"] == turn]
+        return [later - earlier for earlier, later in pairwise(times) if earlier <= until and later >= since]
 
     def closed(self, code: int, at: float, session: UUID) -> None:
         """A socket was closed, by whom ever."""
