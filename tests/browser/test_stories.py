@@ -279,7 +279,7 @@ class TestNothingIsLost:
         expect(two.get_by_text("This conversation was deleted.")).to_be_visible()
         two.get_by_role("textbox", name="Message").fill("Too late")
         expect(two.get_by_role("button", name="Send")).to_be_disabled()
-        two.get_by_role("link", name="To the newest conversation").click()
+        two.get_by_role("link", name="Leave it").click()
         two.wait_for_function("(path) => location.pathname !== path", arg=path)
         assert visit.site.url + path not in (one.url, two.url)
 
