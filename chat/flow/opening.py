@@ -18,8 +18,6 @@ OPS = ("new", "edit", "regenerate", "retry", "continue")
 # These open a sibling of a turn, the others follow the head.
 BESIDE = ("edit", "regenerate", "retry")
 BUSY_RETRY_MS = 1_000
-# Of the last turn, which is only followed, not shown.
-_UNREAD = ("head__prompt", "head__reply", "head__reply_html", "head__usage")
 PESSIMISTIC = Counter()
 
 
@@ -90,8 +88,7 @@ def _open(
     caps: Caps | None,
     runner: str,
 ) -> Opened | Rejected:
-    mine = ChatSession.objects.filter(pk=session_id, owner_id=owner_id, deleted_at__isnull=True)
-    session = mine.select_for_update(of=("self",)).select_related("head").defer(*_UNREAD).first()
+    session = branches.locked_of(owner_id, session_id)
     if session is None:
         return Rejected("not_found")
     head = session.head

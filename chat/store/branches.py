@@ -9,7 +9,8 @@ from django.db.models.functions import Now
 
 from chat.context.tokens import Counter
 from chat.models import ChatSession, Turn
-from chat.store import coverage, quotas
+from chat.store import coverage, plain, quotas
+from chat.store.plain import Plus
 
 PESSIMISTIC = Counter()
 NOTHING: Mapping[str, object] = {}
@@ -22,6 +23,30 @@ class SessionBusy(Exception):
 
 class UnknownTurn(Exception):
     """No such turn in this session."""
+
+
+_HEAD = ("id", "number", "status", "tokens_upto")
+_MINE = f"""
+SELECT s.*, {", ".join(f"h.{name} AS head_{name}_" for name in _HEAD)}
+FROM {ChatSession._meta.db_table} s LEFT JOIN {Turn._meta.db_table} h ON h.id = s.head_id
+WHERE s.id = %s AND s.owner_id = %s AND s.deleted_at IS NULL"""
+
+
+def locked_of(owner_id: int, session_id: uuid.UUID) -> ChatSession | None:
+    """A session of this owner with its head, the session's row locked; None when there is none.
+
+    Written out, because Django puts the statement together anew for every message. Of the head only what opening a
+    turn needs is read; the rest is read when somebody asks for it.
+    """
+    lock = "FOR UPDATE OF s" if connection.features.has_select_for_update_of else ""
+    key = ChatSession._meta.pk.get_db_prep_value(session_id, connection)
+    for session in ChatSession.objects.raw(f"{_MINE} {lock}", [key, owner_id]):
+        head = {name: vars(session).pop(f"head_{name}_") for name in _HEAD}
+        # None although there is one: it is newer than this statement, which waited for the lock. It is read then.
+        if head["id"] is not None:
+            session.head = plain.known(Turn, {"session_id": session.pk, **head})
+        return session
+    return None
 
 
 def locked(session_id) -> ChatSession:
@@ -148,7 +173,7 @@ def sibling(
 
 
 def _insert(session: ChatSession, parent: Turn | None, *, tokens: int, **values) -> Turn:
-    turn = Turn.objects.create(
+    turn = Turn(
         session=session,
         parent=parent,
         number=parent.number + 1 if parent else 1,
@@ -156,9 +181,9 @@ def _insert(session: ChatSession, parent: Turn | None, *, tokens: int, **values)
         tokens_upto=(parent.tokens_upto if parent else 0) + tokens,
         **values,
     )
-    ChatSession.objects.filter(pk=session.pk).update(
-        head=turn, turns_active=turn.number, turns_total=F("turns_total") + 1, updated_at=Now()
-    )
+    plain.insert(turn)
+    changes = {"head_id": turn.pk, "turns_active": turn.number, "turns_total": Plus(1), "updated_at": plain.NOW}
+    plain.update(ChatSession, {"pk": session.pk}, changes)
     return turn
 
 

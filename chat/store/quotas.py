@@ -10,11 +10,13 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, F, Sum
+from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from chat.models import Allowance, Turn
+from chat.store import plain
+from chat.store.plain import Plus
 
 MILLION = 1_000_000
 UNLIMITED = 1 << 62
@@ -120,13 +122,14 @@ def settle(
     """
     if day is None:
         return
-    Allowance.objects.filter(user_id=user_id, day=day).update(
-        live=F("live") - 1,
-        reserved=F("reserved") - (reserved or 0),
-        reserved_cost=F("reserved_cost") - (reserved_cost or 0),
-        used=F("used") + used,
-        cost=F("cost") + cost,
-    )
+    changes = {
+        "live": Plus(-1),
+        "reserved": Plus(-(reserved or 0)),
+        "reserved_cost": Plus(-(reserved_cost or 0)),
+        "used": Plus(used),
+        "cost": Plus(cost),
+    }
+    plain.update(Allowance, {"user_id": user_id, "day": day}, changes)
 
 
 def spend(user_id: int, *, used: int, cost: int) -> None:
