@@ -2,14 +2,20 @@
 
 A model sends an event for every few letters. Reading each by itself wakes the loop, the transport and four layers of
 generators for text that is shown every 50 ms anyway. So after each small chunk the connection is left alone for
-`PACE_S`; what arrives meanwhile waits in the kernel and comes as one chunk.
+`PACE_S`; what arrives meanwhile waits in the kernel and comes as one chunk. A process that reads many streams takes
+longer steps: what a crowded process has least of is wake-ups, and ten a second still look like writing.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 PACE_S = 0.05
 """Seconds between two reads of one stream. It delays the end of a reply by half of this, and its beginning not."""
+
+CROWD_S = 0.001
+"""Seconds for each stream that the process reads; the longer of the two counts, up to `LONGEST_S`."""
+
+LONGEST_S = 0.15
 
 SMALL_BYTES = 4096
 """A chunk this large already held many events: whoever sends so fast is read as fast as possible."""
@@ -19,8 +25,10 @@ class Pace:
     """Holds one response's connection between two reads. `response` is what the SDK's HTTP client returned."""
 
     __slots__ = ("_connection", "_loop", "_next", "_resting")
+    streams: ClassVar[int] = 0
 
     def __init__(self, response: Any) -> None:
+        Pace.streams += 1
         self._loop = asyncio.get_running_loop()
         self._connection = _connection(response)
         self._next = self._loop.time() + PACE_S
@@ -34,15 +42,19 @@ class Pace:
         # None: the whole answer is here, and the connection belongs to somebody else by now.
         transport = self._connection.transport if self._connection is not None else None
         now = self._loop.time()
-        due, self._next = self._next, max(now, self._next) + PACE_S
+        due, step = self._next, min(LONGEST_S, max(PACE_S, CROWD_S * Pace.streams))
+        self._next = max(now, due) + step
         if transport is None or size >= SMALL_BYTES or now >= due:
-            self._next = now + PACE_S
             return
         transport.pause_reading()
-        self._resting = (self._loop.call_at(due, self.close), transport)
+        self._resting = (self._loop.call_at(due, self._read_on), transport)
 
     def close(self) -> None:
-        """Rest no longer."""
+        """The stream has ended: rest no longer."""
+        Pace.streams -= 1
+        self._read_on()
+
+    def _read_on(self) -> None:
         if self._resting:
             timer, transport = self._resting
             self._resting = None

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from chat.providers import pace
 from chat.providers.anthropic import AnthropicProvider
 from chat.providers.base import Started, StepEvent, TextDelta, Unavailable
@@ -62,6 +64,24 @@ class TestPace:
         held.close()
         await asyncio.sleep(pace.PACE_S * 1.5)
         assert transport.calls == ["pause", "resume"]
+
+    async def test_a_process_that_reads_many_streams_takes_longer_steps(self, monkeypatch) -> None:
+        monkeypatch.setattr(pace.Pace, "streams", 120)
+        held, _ = paced(monkeypatch)
+        steps = []
+        for _ in range(2):
+            held.rest(150)
+            assert held._resting
+            steps.append(held._resting[0].when())
+        held.close()
+        assert steps[1] - steps[0] == pytest.approx(121 * pace.CROWD_S)
+
+    async def test_streams_are_counted_while_they_are_read(self, monkeypatch) -> None:
+        before = pace.Pace.streams
+        held, _ = paced(monkeypatch)
+        assert pace.Pace.streams == before + 1
+        held.close()
+        assert pace.Pace.streams == before
 
     async def test_a_connection_that_was_given_back_is_left_alone(self, monkeypatch) -> None:
         held, transport = paced(monkeypatch)
