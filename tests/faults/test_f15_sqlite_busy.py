@@ -12,7 +12,7 @@ from tests.faults.harness import Page, Process, eventually, measured, percentile
 pytestmark = pytest.mark.timeout(120)
 
 WRITERS = 5
-SECONDS = 12.0
+SECONDS = 9.0
 SEND_S = 0.250
 USUAL_S = 0.005
 """What one uncontended send takes on a machine of its own; a slower moment of a shared one scales the bound."""
@@ -57,7 +57,7 @@ async def test_f15_six_processes_that_write_hard_never_meet_a_lock(site, pages, 
         sessions = json.dumps([str(each) for each in own.conversations(8)])
         return own.script("writer", WRITE, str(own.person().id), sessions, "0.1", str(seconds), str(gate))
 
-    writers, single = [writer(SECONDS, go) for _ in range(WRITERS)], writer(4.0, now)
+    writers, single = [writer(SECONDS, go) for _ in range(WRITERS)], writer(3.0, now)
     await asyncio.to_thread(own.start, web, *writers)
     for writer in writers:
         await asyncio.to_thread(writer.wait_for_line, "ready")
@@ -74,7 +74,7 @@ async def test_f15_six_processes_that_write_hard_never_meet_a_lock(site, pages, 
     await asyncio.to_thread(single.start)
     await asyncio.to_thread(single.wait)
     usual = percentile(json.loads(single.output().splitlines()[-1])["sends"], 0.5)
-    quiet = time.monotonic() + 6.0
+    quiet = time.monotonic() + 4.0
     await asyncio.gather(*(converse(page, quiet) for page in opened))
     alone = [call.seconds for call in opened[0].history.calls.values()]
     go.touch()
