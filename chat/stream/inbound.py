@@ -137,7 +137,9 @@ def parse(data: str | bytes) -> Inbound:
 
     Raises `BadFrame`: frame_too_large, too_large, not_json, version, unknown_type, bad_field.
     """
-    size = len(data) if isinstance(data, bytes) else len(data.encode("utf-8", "surrogatepass"))
+    # A character is a byte at least: what is far too long is not even encoded.
+    short = isinstance(data, str) and len(data) <= FRAME_BYTES
+    size = len(data.encode("utf-8", "surrogatepass")) if short else len(data)
     if size > FRAME_BYTES:
         raise BadFrame("frame_too_large", f"over {FRAME_BYTES} bytes")
     try:

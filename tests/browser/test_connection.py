@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ask, last_reply, ready, send, settled
+from tests.faults.harness import measured
 
 pytestmark = pytest.mark.browser
 
@@ -93,7 +94,7 @@ class TestReloading:
         began = time.monotonic()
         again = visit.tab(context, path)
         expect(again.locator("article .reply")).not_to_be_empty()
-        print(f"F1 | full text so far after | {time.monotonic() - began:.2f} s")
+        measured("F1", "tab opened again: text so far on the page after", time.monotonic() - began, "s")
         settled(again)
         assert again.get_by_role("article").count() == 1
         assert len(stored(again)) > 300
@@ -122,7 +123,7 @@ class TestReloading:
                 assert whole["blocks"].startswith(shown["blocks"])
                 assert shown["tail"].strip() in source
             seen += [shown for shown in found if shown and (shown["blocks"] or shown["tail"])]
-        print(f"F2 | reloads with text on the page, all of them beginnings | {len(seen)} looks, {turns} replies")
+        measured("F2", f"{reloads} reloads of {turns} replies: looks at text, each a beginning of the reply", len(seen))
         assert len(seen) > 20
 
 
