@@ -7,6 +7,7 @@ longer steps: what a crowded process has least of is wake-ups, and ten a second 
 """
 
 import asyncio
+import math
 from typing import Any, ClassVar
 
 PACE_S = 0.05
@@ -16,6 +17,9 @@ CROWD_S = 0.001
 """Seconds for each stream that the process reads; the longer of the two counts, up to `LONGEST_S`."""
 
 LONGEST_S = 0.15
+
+TICK_S = 0.01
+"""Streams are read together, at most this much later: the loop wakes once for all of them, not once for each."""
 
 SMALL_BYTES = 4096
 """A chunk this large already held many events: whoever sends so fast is read as fast as possible."""
@@ -43,7 +47,7 @@ class Pace:
         transport = self._connection.transport if self._connection is not None else None
         now = self._loop.time()
         due, step = self._next, min(LONGEST_S, max(PACE_S, CROWD_S * Pace.streams))
-        self._next = max(now, due) + step
+        self._next = math.ceil((max(now, due) + step) / TICK_S) * TICK_S
         if transport is None or size >= SMALL_BYTES or now >= due:
             return
         transport.pause_reading()
