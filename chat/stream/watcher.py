@@ -117,11 +117,16 @@ class Watcher:
 
         The same attempt may come again, lost and found: its text is the same, and what the page has stays.
         """
-        while self._lives and self._lives[-1].turn == live.turn and self._lives[-1].done is None:
-            self._lives.pop()
+        before = [one for one in self._lives if one.turn == live.turn and one.done is None]
         if self._known and self._known[0] == live.turn and self._known[1] != live.epoch:
             self.tell(Reset(turn=live.turn, epoch=live.epoch, reason="restarted"))
-        self._lives.append(live)
+        if before:
+            # In its place: later replies may stand behind an attempt of which nothing more was heard.
+            self._lives[self._lives.index(before[0])] = live
+            for one in before[1:]:
+                self._lives.remove(one)
+        else:
+            self._lives.append(live)
         self._wake.set()
 
     def forget(self, live: Live) -> None:

@@ -211,6 +211,17 @@ async def test_the_same_attempt_found_again_goes_on_where_the_page_is(hub: Hub) 
     assert page(frames) == "Half a sentence."
 
 
+async def test_a_later_attempt_stands_where_the_one_before_stood(hub: Hub) -> None:
+    watcher = hub.watch(SESSION)
+    hub.begin(SESSION, 7, 1, 1)
+    ready(watcher)
+    following = hub.begin(SESSION, 8, 2, 1)
+    hub.finish(SESSION, following, status="complete")
+    again = hub.begin(SESSION, 7, 1, 2)
+    hub.finish(SESSION, again, status="complete")
+    assert [frame.turn for frame in ready(watcher) if isinstance(frame, Done)] == [7, 8]
+
+
 async def test_a_page_that_saw_nothing_needs_no_reset(hub: Hub) -> None:
     watcher = hub.watch(SESSION)
     hub.begin(SESSION, 7, 1, 1)
