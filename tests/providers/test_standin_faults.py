@@ -106,7 +106,8 @@ class TestInsideTheStream:
         standin.delay_ms = 2
         standin.faults.add(kind, after=after)
         events, _ = await until_failure(provider.stream(request(LONG)))
-        assert len(events) == after
+        # What comes within a moment is read as one event.
+        assert 1 <= len(events) <= after
         assert standin.log[0].deltas == after
         assert standin.log[0].outcome == "cut"
 
@@ -122,8 +123,9 @@ class TestInsideTheStream:
     @pytest.mark.parametrize("reason", ["max_tokens", "refusal", "model_context_window_exceeded"])
     async def test_a_reply_ends_with_the_reason_told(self, standin: StandIn, provider: Steady, reason: str) -> None:
         standin.faults.add("stop", stop_reason=reason, after=3)
-        *deltas, last = await collect(provider.stream(request(LONG)))
-        assert (len(deltas), last.stop_reason) == (3, reason)
+        *texts, last = await collect(provider.stream(request(LONG)))
+        assert texts
+        assert (standin.log[0].deltas, last.stop_reason) == (3, reason)
 
     async def test_an_event_stream_is_the_apis_event_for_event(self, standin: StandIn) -> None:
         async with asked(standin, wire("Hello", stream=True)) as answer:
