@@ -28,7 +28,7 @@ from chat.flow.upstream import Upstream
 from chat.models import ChatSession
 from chat.providers.base import Provider
 from chat.providers.standin import StandIn
-from chat.store import leases
+from chat.store import leases, sessions
 from chat.store.closing import Closed
 from chat.store.database import Database
 from chat.store.following import Rows
@@ -291,7 +291,7 @@ def _jobs(service: Service) -> JobRunner:
 
 
 async def _sweep(service: Service) -> None:
-    """Find work that no reply announced, and jobs whose process died."""
+    """Find work that no reply announced, jobs whose process died, and conversations that were deleted long enough."""
     while True:
         try:
             await sweep_once(service)
@@ -303,6 +303,9 @@ async def _sweep(service: Service) -> None:
 async def sweep_once(service: Service) -> int:
     """One sweep; how many compactions it enqueued."""
     await service.database.run(leases.reap_jobs)
+    for session in await service.database.run(sessions.purge, settings.CHAT_UNDO_S):
+        if service.engine.recent:
+            await service.database.read(service.engine.recent.forget, str(session))
     models = await service.database.read(lambda: list(ChatSession.objects.values_list("model", flat=True).distinct()))
     marks: dict[str, int] = {}
     for model in models:

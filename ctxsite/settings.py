@@ -324,6 +324,7 @@ CHAT_BEAT_S = env.float("CHAT_BEAT_S", default=5.0)
 CHAT_REAP_S = env.float("CHAT_REAP_S", default=5.0)
 CHAT_DRAIN_S = env.float("CHAT_DRAIN_S", default=25.0)
 CHAT_SWEEP_S = env.float("CHAT_SWEEP_S", default=30.0)
+CHAT_UNDO_S = env.float("CHAT_UNDO_S", default=600.0)
 CHAT_FLUSH_MS = env.int("CHAT_FLUSH_MS", default=50)
 CHAT_SIGNUP = env.bool("CHAT_SIGNUP", default=False)
 

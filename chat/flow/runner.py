@@ -21,7 +21,7 @@ from chat.stream.hub import Hub
 log = structlog.get_logger(__name__)
 
 IDLE_S = 0.5
-CANCEL_SCAN_S = 1.0
+CANCEL_SCAN_S = 0.5
 RELEASE_S = 2.0
 
 

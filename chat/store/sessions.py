@@ -1,10 +1,16 @@
-"""Making a conversation, and the instructions it begins with."""
+"""Making a conversation, the instructions it begins with, and what is left when its owner has deleted it: nothing."""
 
 import hashlib
+from datetime import timedelta
+from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
 
-from chat.models import ChatSession, Instructions
+from chat.models import ChatSession, Instructions, Turn
+
+PURGED_AT_ONCE = 10
 
 
 def instructions(text: str) -> Instructions:
@@ -20,3 +26,21 @@ def create(owner, *, title: str = "", text: str | None = None, **values) -> Chat
     values.setdefault("strategy", settings.CHAT_STRATEGY)
     prompt = settings.CHAT_INSTRUCTIONS if text is None else text
     return ChatSession.objects.create(owner=owner, title=title, instructions=instructions(prompt), **values)
+
+
+def purge(undo_s: float, most: int = PURGED_AT_ONCE) -> list[UUID]:
+    """Remove conversations that were deleted over `undo_s` seconds ago, with all that was said in them.
+
+    A reply that is still being written is stopped by its deletion and goes first. Returns the sessions that are gone;
+    what was counted about them stays, without a word of theirs.
+    """
+    over = ChatSession.objects.filter(deleted_at__lt=Now() - timedelta(seconds=undo_s))
+    gone: list[UUID] = []
+    for pk in list(over.order_by("deleted_at").values_list("pk", flat=True)[:most]):
+        with transaction.atomic():
+            # Locked: a turn that is being closed, or an undo, comes before or after, not between.
+            session = over.select_for_update(of=("self",)).filter(pk=pk).first()
+            if session is not None and not Turn.objects.live_in(pk).exists():
+                session.delete()
+                gone.append(pk)
+    return gone

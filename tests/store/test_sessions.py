@@ -1,0 +1,73 @@
+"""What is left of a conversation that its owner has deleted."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.utils import timezone
+
+from chat.models import ChatSession, Fact, Job, Turn
+from chat.store import branches, integrity, sessions
+from tests.store.building import compress, conversation, fork, merge, reread, turn
+
+
+@pytest.fixture
+def session(alice: Any) -> ChatSession:
+    made = conversation(alice, 12, words="My number is A-7731.")
+    compress(made, (1, 3), (4, 6))
+    merge(made, 1, 6)
+    fork(made, 9)
+    Fact.objects.create(session=made, kind="id", value="A-7731", turn=turn(made, 2))
+    Job.objects.create(kind="compact", session=made)
+    return reread(made)
+
+
+def delete(session: ChatSession, seconds: float) -> None:
+    at = timezone.now() - timedelta(seconds=seconds)
+    ChatSession.objects.filter(pk=session.pk).update(deleted_at=at)
+
+
+def rows() -> dict[str, int]:
+    """How many rows each of our tables has."""
+    return {model.__name__: model.objects.count() for model in apps.get_app_config("chat").get_models()}
+
+
+def test_after_the_undo_window_no_row_is_left(session: ChatSession, bob: Any) -> None:
+    kept = conversation(bob, 3)
+    before = rows()
+    assert all(before[name] for name in ("Turn", "Summary", "Notice", "Fact", "Job"))
+    delete(session, 601)
+    assert sessions.purge(600) == [session.pk]
+    left = {name for name, count in rows().items() if count}
+    assert left == {"ChatSession", "Turn", "Instructions"}
+    assert set(Turn.objects.values_list("session_id", flat=True)) == {kept.pk}
+    assert integrity.violations() == []
+
+
+def test_within_it_everything_is_kept(session: ChatSession) -> None:
+    before = rows()
+    delete(session, 590)
+    assert sessions.purge(600) == []
+    assert rows() == before
+
+
+def test_what_was_not_deleted_stays_for_ever(session: ChatSession) -> None:
+    ChatSession.objects.update(updated_at=timezone.now() - timedelta(days=900))
+    assert sessions.purge(0) == []
+
+
+def test_a_reply_that_is_still_being_written_ends_first(session: ChatSession) -> None:
+    live = branches.new_turn(session, prompt="And now?", client_id=uuid.uuid4(), tokens=3)
+    delete(session, 900)
+    assert sessions.purge(600) == []
+    branches.stop_queued(live.pk)
+    assert sessions.purge(600) == [session.pk]
+
+
+def test_so_many_at_once(alice: Any) -> None:
+    for _ in range(5):
+        delete(conversation(alice, 1), 700)
+    assert len(sessions.purge(600, most=3)) == 3
+    assert len(sessions.purge(600, most=3)) == 2
