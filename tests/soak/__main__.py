@@ -61,18 +61,28 @@ async def converse(page: Page, chaos: Chaos, until: float, dice: random.Random, 
 async def kill_now_and_then(
     site: Site, server: PostgreSQL, chaos: Chaos, every: float, until: float, dice: Any
 ) -> None:
-    """Kill a random part every `every` seconds; it is back after BACK_S."""
+    """Kill a random part that is up every `every` seconds; it is started again BACK_S later."""
     assert site.redis
     parts: list[Any] = [*site.processes, site.redis, server]
-    while time.monotonic() + every < until:
-        await asyncio.sleep(every)
-        part = dice.choice(parts)
-        name = part.name if isinstance(part, Process) else ("redis" if part is site.redis else "postgresql")
-        chaos.kills.append((time.monotonic(), name))
-        print(f"{len(chaos.kills):3}  kill -9 {name}", flush=True)
-        await asyncio.to_thread(part.kill if isinstance(part, Process) else part.stop)
+    away: set[Any] = set()
+
+    async def back(part: Any) -> None:
         await asyncio.sleep(BACK_S)
         await asyncio.to_thread(part.start)
+        away.discard(part)
+
+    async with asyncio.TaskGroup() as starting:
+        due = time.monotonic() + every
+        while due < until:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            due += every
+            part = dice.choice([each for each in parts if each not in away])
+            name = part.name if isinstance(part, Process) else ("redis" if part is site.redis else "postgresql")
+            chaos.kills.append((time.monotonic(), name))
+            print(f"{len(chaos.kills):3}  kill -9 {name}", flush=True)
+            away.add(part)
+            await asyncio.to_thread(part.kill if isinstance(part, Process) else part.stop)
+            starting.create_task(back(part))
 
 
 def takeovers(records: list[dict[str, Any]]) -> list[float]:
@@ -119,6 +129,7 @@ def verdict(site: Site, history: History, pages: list[Page], chaos: Chaos, recor
         ("takeover, p99", percentile(taken, 0.99) if taken else "none", "s" if taken else ""),
         ("send to stored, p50", percentile(seconds, 0.5), "s"),
         ("send to stored, p99", percentile(seconds, 0.99), "s"),
+        ("people who waited in vain for a message or an answer", len(chaos.stuck), ""),
         ("sockets lost and opened again", len(history.closes), ""),
         ("wrong frames at a page", len(faults), ""),
         ("rows that break an invariant", 0 if not invariants else invariants.splitlines()[-1], ""),
