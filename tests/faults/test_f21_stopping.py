@@ -89,8 +89,17 @@ async def test_f22_a_stop_that_races_the_end_leaves_one_end(site, pages, upstrea
     assert own.broken_invariants() == ""
 
 
+OF = {
+    "chat_turn": " WHERE session_id = %s",
+    "chat_manifest": " WHERE turn_id IN (SELECT id FROM chat_turn WHERE session_id = %s)",
+    "chat_fact": " WHERE session_id = %s",
+    "chat_notice": " WHERE session_id = %s",
+    "chat_chatsession": " WHERE id = %s",
+}
+
+
 async def test_f23_deleting_a_conversation_while_it_is_answered_ends_everything_about_it(site, pages, upstream, redis):
-    own = site("postgresql", redis=redis)
+    own = site("postgresql", redis=redis, undo_s=6, sweep_s=1)
     first, second = own.web(start=False), own.web(start=False)
     await asyncio.to_thread(own.start, first, second)
     upstream.settings(delay_ms=50)
@@ -116,4 +125,13 @@ async def test_f23_deleting_a_conversation_while_it_is_answered_ends_everything_
     assert own.turn(call.turn)["status"] == "stopped"
     status, _ = first.get(f"/c/{page.session}/", cookie=page.cookie)
     assert status == 404
+
+    def left() -> int:
+        """Rows of this conversation in any table that can hold one of its words."""
+        tables = ("chat_turn", "chat_manifest", "chat_fact", "chat_notice", "chat_chatsession")
+        return sum(own.rows(f"SELECT count(*) FROM {table}{OF[table]}", page.session)[0][0] for table in tables)
+
+    assert left() > 0
+    await eventually(lambda: left() == 0, 20, "the undo window (6 s here) and the sweep after it to pass")
+    measured("F23", "the same: rows left after the undo window", left(), "")
     assert own.broken_invariants() == ""
