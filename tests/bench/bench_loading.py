@@ -77,7 +77,9 @@ def _conversation(session, length: int) -> int:
     from django.utils import timezone
 
     from chat.models import ChatSession, Summary, Turn
+    from chat.stream import rendering
 
+    stored = rendering.render(WORDS)
     parent, upto = None, 0
     for start in range(1, length + 1, 2_000):
         batch = []
@@ -91,6 +93,8 @@ def _conversation(session, length: int) -> int:
                     client_id=uuid.uuid4(),
                     prompt=WORDS,
                     reply=WORDS,
+                    reply_html=stored.html,
+                    html_version=stored.version,
                     status=Turn.Status.COMPLETE,
                     stop_reason="end_turn",
                     usage={},
