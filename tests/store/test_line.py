@@ -75,6 +75,14 @@ def test_a_writer_waits_for_the_one_before_it_and_is_served_when_that_dies(held,
     assert done == ["served"]
 
 
+def test_who_has_waited_for_the_timeout_goes_to_sqlite_itself(held, monkeypatch):
+    monkeypatch.setitem(settings.DATABASES["default"]["OPTIONS"], "timeout", 0.5)
+    thread, done = standing_behind(write)
+    thread.join(10)
+    assert done == ["served"]
+    assert held.poll() is None, "although the line is held"
+
+
 def test_a_reader_does_not_stand_in_line(held):
     thread, done = standing_behind(read)
     thread.join(10)
