@@ -20,7 +20,7 @@ async def test_a_database_call_of_two_seconds_delays_nobody_elses_text(site, pag
     upstream.settings(delay_ms=60)
     opened = await pages(own, web.url, 14)
     readers, writers = opened[:8], opened[8:]
-    calls = [await page.send(f"Write 700 words about rivers {n}") for n, page in enumerate(readers)]
+    calls = [await page.send(f"Write 2500 words about rivers {n}") for n, page in enumerate(readers)]
     await asyncio.gather(*(page.text(call.turn) for page, call in zip(readers, calls, strict=True)))
     await asyncio.sleep(1.0)
     quiet = time.monotonic()
@@ -35,6 +35,7 @@ async def test_a_database_call_of_two_seconds_delays_nobody_elses_text(site, pag
         assert {call.outcome for call in late} == {"unknown"}, "the calls were held"
         await connection.rollback()
     freed = time.monotonic()
+    assert [page.replies[call.turn].done for page, call in zip(readers, calls, strict=True)] == [None] * 8
     for page, call in zip(writers, late, strict=True):
         await page.until(lambda call=call: call.outcome == "ok", 20, "the held message")
     assert min(call.seconds for call in late) >= HELD_S
