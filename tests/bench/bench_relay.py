@@ -9,7 +9,7 @@ import asyncio
 import os
 import statistics
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from tests.bench.load import machine, site
 from tests.bench.load.rounds import Round, round_of
@@ -66,7 +66,7 @@ async def capacity(run: Run, measured: Measured, start: int) -> int:
     return 0
 
 
-async def measure(kind: str, runs: int, starts: tuple[int, int]) -> tuple[Measured, Measured]:
+async def measure(kind: str, runs: int, starts: Sequence[int]) -> tuple[Measured, Measured]:
     """All rounds of the plain relay and of ours on one kind of database, in turns."""
     relay, product = Measured("plain"), Measured(f"ours/{kind}")
     with site.upstream() as (upstream, url), site.database(kind) as env:
@@ -130,18 +130,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), action="append")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--start", type=int, nargs=2, default=(112, 150), help="where the search begins: plain, ours")
     parser.add_argument("--at", type=int, action="append", help="only these N, ours and plain, without the search")
     parser.add_argument("--only", choices=("plain", "ours"))
+    parser.add_argument("--realtime", action="store_true", help="before everybody else on this machine (needs root)")
     chosen = parser.parse_args()
     if (os.cpu_count() or 1) > machine.OTHER_CORE:
         os.sched_setaffinity(0, {machine.OTHER_CORE})
+    if chosen.realtime:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(5))
     print(machine.describe(), flush=True)
     broken = 0
     for kind in chosen.database or ("sqlite", "postgresql"):
         if chosen.at:
             asyncio.run(glance(kind, chosen.at, chosen.only, chosen.runs))
             continue
-        relay, product = asyncio.run(measure(kind, chosen.runs, (37, 75)))
+        relay, product = asyncio.run(measure(kind, chosen.runs, chosen.start))
         report(relay, product)
         broken += sum(len(done.wrong) for rounds in product.rounds.values() for done in rounds)
     return 1 if broken else 0
