@@ -26,8 +26,8 @@ from ctxsite import eager, ending, sockets
 
 log = structlog.get_logger(__name__)
 
-DRAIN_S = 4.2  # the service's own share of the 5 s: 3 s of waiting, then turns are handed over
-EXIT_S = 4.8  # by then the process ends, whatever still hangs in a thread
+DRAIN_S = 4.0  # the service's own share of the 5 s: 3 s of waiting, then turns are handed over
+EXIT_S = 4.4  # by then the process ends, whatever still hangs in a thread
 
 
 class Site(Server):

@@ -16,8 +16,8 @@ from chat.stream.protocol import Close
 from tests.faults.harness import ORIGIN, Web, eventually, measured, percentile
 
 EXIT_S = 5.0
-# What a loaded machine with two cores adds to a bound of a second.
-SLACK_S = 1.0
+# What a machine with two cores and many other tests adds to a bound; the figure itself is printed.
+SLACK_S = 2.0
 # Room for replies that take 17 s; those of "50 words", which is about 200, take 1.4 s.
 LONG = {"context_window": 200_000}
 
