@@ -1,8 +1,8 @@
 """How often a stream is read: what comes within a moment is read at once, not event by event.
 
 A model sends an event for every few letters. Reading each by itself wakes the loop, the transport and four layers of
-generators for text that is shown twenty times a second at most. So after each small chunk the connection is left alone for
-`PACE_S`; what arrives meanwhile waits in the kernel and comes as one chunk. A process that reads many streams takes
+generators for text that is shown twenty times a second at most. So after each small chunk the connection is left alone
+for `PACE_S`; what arrives meanwhile waits in the kernel and comes as one chunk. A process that reads many streams takes
 longer steps: what a crowded process has least of is wake-ups, and ten a second still look like writing.
 """
 
@@ -10,7 +10,7 @@ import asyncio
 import math
 from typing import Any, ClassVar
 
-PACE_S = 0.06
+PACE_S = 0.05
 """Seconds between two reads of one stream. It delays the end of a reply by half of this, and its beginning not."""
 
 CROWD_S = 0.001
