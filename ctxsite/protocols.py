@@ -46,7 +46,9 @@ class OwnRootPath:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] in ("http", "websocket"):
             headers = [pair for pair in scope.get("headers", ()) if pair[0].lower() != b"daphne-root-path"]
-            scope = scope | {"root_path": settings.FORCE_SCRIPT_NAME or "", "headers": headers}
+            # `frames`: the server's own way out. The layers between here and a socket look into the session with
+            # every message, which a frame of a reply has no use for.
+            scope = scope | {"root_path": settings.FORCE_SCRIPT_NAME or "", "headers": headers, "frames": send}
         await self.application(scope, receive, send)
 
 

@@ -292,7 +292,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if self._closing:
             return 0
         text = frame.to_json()
-        await self.send(text_data=text)
+        send = self.scope.get("frames") or self.base_send
+        await send({"type": "websocket.send", "text": text})
         return len(text) if text.isascii() else len(text.encode())
 
     async def _refuse(self, bad: BadFrame) -> None:
