@@ -12,6 +12,7 @@ from daphne.server import Server  # isort: skip
 from ctxsite.asgi import application  # isort: skip
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -58,6 +59,10 @@ class Site(Server):
             self.failed = True
             self.stop()
             return
+        # What was imported never becomes garbage. Looking through all of it again and again is what a full
+        # collection spends its time on, and every stream stands still meanwhile.
+        gc.collect()
+        gc.freeze()
         print(f"Serving on http://{address()} (Ctrl-C stops it)", flush=True)
 
     async def end(self) -> None:
