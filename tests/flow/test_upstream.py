@@ -176,7 +176,6 @@ class TestRefusedAccount:
         assert upstream.STANDIN_KEY not in caplog.text
         assert message not in caplog.text
 
-
     async def test_it_is_also_said_when_the_window_is_what_was_asked_for(self, start: Start) -> None:
         chat = await start(window=None)
         chat.standin.faults.add("status", status=401, endpoint="models", times=9)
