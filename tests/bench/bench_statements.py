@@ -28,7 +28,11 @@ def parent() -> int:
         with site.database(kind) as env:
             place = site.furnish(env, "http://127.0.0.1:1", 2)
             person = place.people[0]
-            environment = os.environ | place.env | {"BENCH_COOKIE": person.cookie, "BENCH_SESSION": person.session}
+            environment = (
+                os.environ
+                | place.env
+                | {"CHAT_LOG_LEVEL": "WARNING", "BENCH_COOKIE": person.cookie, "BENCH_SESSION": person.session}
+            )
             command = [sys.executable, "-m", "tests.bench.bench_statements", kind]
             subprocess.run(command, env=environment, check=True)
     return 0
