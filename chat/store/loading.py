@@ -1,8 +1,8 @@
 """Reading what a request is made of: O(window) rows, however long the conversation is.
 
-Without a transaction: the session's version is read before and after, and all is read again when it moved. (Three
-SELECTs in one READ COMMITTED transaction see a gap between two commits all the same.) Where a cache of recent windows
-is at hand, one statement is enough: see store.recent.
+Without a transaction: the session's version is read with the first statement and with the last, and all is read again
+when it moved. (Three SELECTs in one READ COMMITTED transaction see a gap between two commits all the same.) Where a
+cache of recent windows is at hand, one statement is enough: see store.recent.
 """
 
 from collections.abc import Callable, Sequence
@@ -136,8 +136,8 @@ def load(turn_id: int, limits: LimitsOf, recent: Recent | None = None) -> Loaded
         window = recent.get(key) if recent and head.parent_id else None
         if window is not None:
             return _loaded(turn_id, head, window)
-        window = _read(head, most)
-        if statements.rows(statements.VERSION, [head.session_id]) == [(head.context_version,)]:
+        window, version = _read(head, most)
+        if version == head.context_version:
             if recent and head.parent_id:
                 recent.put(key, window)
             return _loaded(turn_id, head, window)
@@ -159,7 +159,8 @@ def following(
     return (key, window) if window else None
 
 
-def _read(head: Head, limits: LoadLimits) -> Window:
+def _read(head: Head, limits: LoadLimits) -> tuple[Window, int | None]:
+    """What the database has, and the version of the session when the last of it was read."""
     upto = (head.parent_upto or 0) - limits.tokens
     newest = statements.rows(
         statements.NEWEST, [head.session_id, True, head.window_from, head.number, upto, limits.turns]
@@ -174,14 +175,11 @@ def _read(head: Head, limits: LoadLimits) -> Window:
         excluded = list(rows.exclude(excluded_by="").values_list("number", "excluded_by"))
         marked = [Row(*row) for row in rows.filter(excluded_by="").values_list(*Row._fields)]
     rows = [*marked, *turns]
-    return Window(
-        turns=rows,
-        marked=len(marked),
-        steps=_steps([row.id for row in rows if row.step_count]),
-        excluded=excluded,
-        summaries=statements.rows(statements.SUMMARIES, [head.session_id]) if head.compactions else [],
-        facts=_facts(head),
-    )
+    steps = _steps([row.id for row in rows if row.step_count])
+    summaries = statements.rows(statements.SUMMARIES, [head.session_id]) if head.compactions else []
+    version, facts = _facts(head)
+    window = Window(turns=rows, marked=len(marked), steps=steps, excluded=excluded, summaries=summaries, facts=facts)
+    return window, version
 
 
 def _loaded(turn_id: int, head: Head, window: Window) -> Loaded:
@@ -286,5 +284,8 @@ def _told(head: Head, rows: list) -> tuple[context.Fact, ...]:
     return tuple(sorted(facts, key=lambda fact: (not fact.pinned, not fact.settled)))
 
 
-def _facts(head: Head) -> list[tuple[Any, ...]]:
-    return statements.rows(statements.FACTS, [head.session_id, True, True, head.window_from, MOST_FACTS])
+def _facts(head: Head) -> tuple[int | None, list[tuple[Any, ...]]]:
+    """The session's version, and its facts."""
+    session = head.session_id
+    rows = statements.rows(statements.FACTS, [session, True, True, head.window_from, MOST_FACTS, session])
+    return (rows[0][0] if rows else None), [row[1:] for row in rows if row[1] is not None]

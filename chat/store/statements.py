@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from psycopg import Cursor
 
 from chat.models import ChatSession, Fact, Instructions, Manifest, Summary, Turn
 
@@ -45,21 +44,24 @@ ORDER BY number DESC LIMIT %s"""
 that the running sum must exceed, most rows."""
 
 FACTS = f"""
-SELECT f.id, f.kind, f.value, f.quote, t.number, f.pinned, f.since, f.supersedes_id
-FROM {_FACTS} f LEFT JOIN {_TURNS} t ON t.id = f.turn_id
-WHERE f.session_id = %s AND f.forgotten_at IS NULL AND (f.turn_id IS NULL OR t.active = %s)
-  AND (f.turn_id IS NULL OR f.pinned = %s OR t.number < %s)
-ORDER BY f.pinned DESC, f.id DESC LIMIT %s"""
+SELECT s.context_version, f.id, f.kind, f.value, f.quote, f.number, f.pinned, f.since, f.supersedes_id
+FROM {_SESSIONS} s LEFT JOIN (
+    SELECT f.id, f.kind, f.value, f.quote, t.number, f.pinned, f.since, f.supersedes_id
+    FROM {_FACTS} f LEFT JOIN {_TURNS} t ON t.id = f.turn_id
+    WHERE f.session_id = %s AND f.forgotten_at IS NULL AND (f.turn_id IS NULL OR t.active = %s)
+      AND (f.turn_id IS NULL OR f.pinned = %s OR t.number < %s)
+    ORDER BY f.pinned DESC, f.id DESC LIMIT %s
+) f ON 1 = 1
+WHERE s.id = %s
+ORDER BY f.pinned DESC, f.id DESC"""
 """Current facts that no verbatim turn says, pinned ones first, then the newest: session, True, True, start of the
-window, most rows."""
+window, most rows, session. Each row begins with the version that everything else must have been read at: the last
+statement of a load brings it, and there is a row, all null, for it where there are no facts."""
 
 SUMMARIES = f"""
 SELECT id, first, last, text, tokens, tier FROM {_SUMMARIES}
 WHERE session_id = %s AND state = 'active' ORDER BY first"""
 """The active summaries, oldest first: session."""
-
-VERSION = f"SELECT context_version FROM {_SESSIONS} WHERE id = %s"
-"""The version that everything else must have been read at: session."""
 
 _LEASE = {
     "postgresql": "statement_timestamp() + %s * interval '1 second'",
@@ -122,4 +124,5 @@ def _cursor():
     # Django turns preparing off, because its own statements seldom repeat; these always do.
     own.prepare_threshold = 2
     wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-    return wrap(Cursor(own))
+    # The server's own binding, not Django's: only that is prepared.
+    return wrap(connection.Database.Cursor(own))

@@ -332,7 +332,7 @@ def run(examples: int, steps: int) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [tuple(map(int, os.environ["CHAT_MACHINE"].split(",")))] if "CHAT_MACHINE" in os.environ else [(15, 20), (1, 500)],
+    [tuple(map(int, os.environ["CHAT_MACHINE"].split(",")))] if "CHAT_MACHINE" in os.environ else [(15, 20), (2, 500)],
 )
 def test_any_order_of_events_keeps_every_invariant(monkeypatch: Any, examples: int, steps: int) -> None:
     # Only the turns of this machine may be claimed, and at once.
