@@ -10,13 +10,12 @@ follows it (see stream.following) feeds. What happens here is told to the `outle
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
 from chat.stream.followed import Followed
-from chat.stream.live import Live
+from chat.stream.live import Live, end_of
 from chat.stream.protocol import Bye, Done, Gone, Notice, Outbound, Status
 from chat.stream.watcher import Watcher
 
@@ -191,18 +190,7 @@ class Hub:
         if live.flush() and self.outlet:
             self.outlet.grown(session, live, start)
         self._stop_timer(live)
-        stored = live.text if text is None else text
-        done = Done(
-            turn=live.turn,
-            epoch=live.epoch,
-            number=live.number,
-            status=status,
-            stop_reason=stop_reason,
-            end=len(stored),
-            sha256=hashlib.sha256(stored.encode("utf-8", "surrogatepass")).hexdigest(),
-            usage=usage,
-            gauge=gauge,
-        )
+        done = end_of(live, status=status, stop_reason=stop_reason, usage=usage, gauge=gauge, text=text)
         self.conclude(session, live, done)
         if self.outlet:
             self.outlet.ended(session, done)
