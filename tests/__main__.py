@@ -30,7 +30,11 @@ LONG = (
     "tests/flow/test_replay.py",
     "tests/flow/test_run_commands.py",
     "tests/store/test_machine.py",
+    "tests/stream/test_following.py",
+    "tests/test_between.py",
+    "tests/test_migrations.py",
     "tests/test_serve.py",
+    "tests/web/test_fuzzed_frames.py",
 )
 FAULTS = "tests/faults"
 # Where the site would look for its own; and what makes each process of the tests compile all that it imports.
