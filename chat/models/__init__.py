@@ -1,23 +1,31 @@
-"""The rows. Text of users stands only in Turn, Step, Summary, Fact, Instructions and session titles; all of it
-goes with its owner by CASCADE."""
+"""The rows. Text of users stands only in Turn, Step, Thought, Summary, Fact, Document, Instructions, the names of
+presets and session titles; all of it goes with its owner by CASCADE."""
 
+from chat.models.documents import Document
 from chat.models.memory import Fact, Notice, Summary
-from chat.models.people import Allowance
-from chat.models.sessions import ChatSession, Instructions, Manifest, Step, Turn
+from chat.models.people import Allowance, Preference, Preset
+from chat.models.sessions import ChatSession, Instructions, Manifest, Step, Thought, Turn
+from chat.models.sharing import Feedback, Share
 from chat.models.work import Calibration, Job, Model, Worker
 
 __all__ = [
     "Allowance",
     "Calibration",
     "ChatSession",
+    "Document",
     "Fact",
+    "Feedback",
     "Instructions",
     "Job",
     "Manifest",
     "Model",
     "Notice",
+    "Preference",
+    "Preset",
+    "Share",
     "Step",
     "Summary",
+    "Thought",
     "Turn",
     "Worker",
 ]

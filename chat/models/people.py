@@ -1,7 +1,8 @@
-"""What people may do and have done, in numbers."""
+"""What people may do and have done, in numbers, and what they chose for themselves."""
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 
 class Allowance(models.Model):
@@ -26,3 +27,28 @@ class Allowance(models.Model):
 
     def __str__(self) -> str:
         return f"allowance of user {self.user_id} on {self.day}"
+
+
+class Preference(models.Model):
+    """What one person chose once for all conversations. `delete_after_days`: without a message; empty: never."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="preference")
+    delete_after_days = models.PositiveIntegerField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"preference of user {self.user_id}"
+
+
+class Preset(models.Model):
+    """Instructions that somebody keeps under a name, to be chosen for a conversation."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="presets")
+    name = models.CharField(max_length=80)
+    instructions = models.ForeignKey("chat.Instructions", models.PROTECT, related_name="presets")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="one_preset_a_name")]
+
+    def __str__(self) -> str:
+        return f"preset {self.pk}"

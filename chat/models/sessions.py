@@ -60,6 +60,11 @@ class ChatSession(models.Model):
         SLIDING_WINDOW = "sliding_window", _("Leave older parts out")
         PROVIDER = "provider", _("The provider's own compaction")
 
+    class TitledBy(models.TextChoices):
+        CODE = "code", _("the first words")
+        MODEL = "model", _("the model")
+        USER = "user", _("its owner")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="chat_sessions")
     title = models.CharField(max_length=200, blank=True)
@@ -86,6 +91,10 @@ class ChatSession(models.Model):
 
     seen = models.PositiveIntegerField(default=0, help_text="Number of the last turn the owner has seen finished.")
     pinned = models.BooleanField(default=False)
+    titled_by = models.CharField(max_length=8, choices=TitledBy, blank=True, default="", db_default="")
+    thinking = models.BooleanField(default=False, db_default=False, help_text="Extended thinking is asked for.")
+    temporary = models.BooleanField(default=False, db_default=False, help_text="Never listed or found; deleted soon.")
+    forked_from = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="forks")
     archived_at = models.DateTimeField(null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -264,6 +273,17 @@ class Step(models.Model):
 
     def __str__(self) -> str:
         return f"step {self.index} of turn {self.turn_id}"
+
+
+class Thought(models.Model):
+    """What a model wrote while it thought, to be read by people. Never sent again: it stays out of every request."""
+
+    turn = models.OneToOneField(Turn, models.CASCADE, primary_key=True, related_name="thought")
+    text = models.TextField()
+    tokens = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"thought of turn {self.turn_id}"
 
 
 class Manifest(models.Model):
