@@ -16,6 +16,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from chat.context.budget import BudgetError
 from chat.flow import allowing, compactor, opening, upstream
@@ -35,9 +36,8 @@ from chat.store.following import Rows
 from chat.store.pulse import Pulse
 from chat.store.quotas import Caps
 from chat.store.rates import Rates
-from chat.store.recent import RedisRecent
 from chat.stream import rendering
-from chat.stream.bus import Bus, NoBus, RedisBus
+from chat.stream.bus import Bus, NoBus
 from chat.stream.following import Following
 from chat.stream.hub import Hub
 from chat.stream.protocol import Close
@@ -176,11 +176,11 @@ async def start(
         return _current
     database = Database(settings.CHAT_DATABASE_THREADS)
     way = Upstream(provider, provider) if provider else await upstream.connect(database, standin_options)
-    recent = RedisRecent(settings.REDIS_URL, life_s=settings.CHAT_WINDOW_CACHE_S) if caches_windows() else None
+    recent = _in_redis("windows", life_s=settings.CHAT_WINDOW_CACHE_S) if caches_windows() else None
     engine = Engine(way.reply, database, recent, background=way.background)
     hub = Hub(finished_blocks=rendering.finished_blocks, flush_s=settings.CHAT_FLUSH_MS / 1000)
     owner = f"{socket.gethostname()[:24]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    bus: Bus = RedisBus(settings.REDIS_URL) if settings.REDIS_URL else NoBus()
+    bus: Bus = _in_redis("bus") if settings.REDIS_URL else NoBus()
     service = Service(
         engine=engine,
         hub=hub,
@@ -189,7 +189,7 @@ async def start(
         bus=bus,
         pulse=Pulse(database, owner),
         standin=way.standin,
-        rates=Rates(settings.REDIS_URL),
+        rates=Rates(_in_redis("rates") if settings.REDIS_URL else None),
     )
     following = service.following = Following(hub, bus, Rows(database), service.told)
     following.start()
@@ -261,6 +261,11 @@ async def stop() -> None:
     await asyncio.to_thread(service.database.close)
     if service.engine.recent:
         await asyncio.to_thread(service.engine.recent.close)
+
+
+def _in_redis(part: str, **options: Any) -> Any:
+    """A part of the service that lives in Redis. Its module is loaded now: a site without Redis never pays for it."""
+    return import_string(settings.CHAT_IN_REDIS[part])(settings.REDIS_URL, **options)
 
 
 def _runner(service: Service) -> Runner:

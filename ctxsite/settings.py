@@ -316,6 +316,12 @@ CHAT_MAX_MESSAGE_CHARS = env.int("CHAT_MAX_MESSAGE_CHARS", default=2_000_000)
 
 # Between processes: redis://... or nothing, and then rows are polled.
 REDIS_URL = env.str("REDIS_URL", default="")
+# By name, because they load the driver: 9 MB that a process without Redis does not need.
+CHAT_IN_REDIS = {
+    "bus": "chat.stream.redisbus.RedisBus",
+    "windows": "chat.store.rediswindows.RedisRecent",
+    "rates": "chat.store.redisrates.RedisRates",
+}
 CHAT_WINDOW_CACHE_S = env.int("CHAT_WINDOW_CACHE_S", default=600)
 CHAT_RUNNER = env.bool("CHAT_RUNNER", default=True)
 CHAT_RUNNER_SLOTS = env.int("CHAT_RUNNER_SLOTS", default=200)

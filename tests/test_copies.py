@@ -20,7 +20,7 @@ from django.utils import timezone
 from chat.flow import opening
 from chat.management import copies
 from chat.models import Allowance, ChatSession, Turn, Worker
-from chat.store import integrity, leases, recent
+from chat.store import integrity, leases, rediswindows
 from tests.redis import server
 from tests.store.building import compress, conversation
 
@@ -148,7 +148,7 @@ def test_windows_kept_in_redis_go_before_the_rows_do(session: ChatSession, tmp_p
     with server() as own:
         settings.REDIS_URL = own.url()
         with client.Redis.from_url(own.url()) as connected:
-            connected.set(f"{recent.PREFIX}{session.pk}", "window")
+            connected.set(f"{rediswindows.PREFIX}{session.pk}", "window")
             connected.set("somebody else's", "value")
             run("restore", tmp_path / "copy", replace=True)
             assert connected.keys() == [b"somebody else's"]

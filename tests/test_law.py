@@ -48,6 +48,11 @@ BREACHES = [
     ("chat.flow.planted", "def f():\n    from chat.store import loading", "inside a function"),
     ("monitoring.planted", "class A:\n    async def f(self):\n        import json", "inside a function"),
     ("chat.flow.planted", "import importlib\nimportlib.import_module('chat.web')", "by name at run time"),
+    (
+        "chat.flow.planted",
+        "from django.utils.module_loading import import_string\nimport_string('chat.web.views.home')",
+        "by name at run time",
+    ),
     ("chat.web.planted", "import os\nKEY = os.environ['KEY']", "reads the environment"),
     ("chat.web.planted", "from os import getenv", "reads the environment"),
     ("monitoring.planted", "import environ", "reads the environment"),
@@ -68,6 +73,11 @@ ALLOWED = [
     ("chat.flow.planted", "from monitoring import recording\nfrom chat.store import loading\nfrom chat import models"),
     ("chat.service", "from monitoring import recording\nfrom chat.flow import turns"),
     ("chat.web.planted", "from chat import service"),
+    (
+        "chat.flow.planted",
+        "from django.conf import settings\nfrom django.utils.module_loading import import_string\n"
+        "def f():\n    return import_string(settings.CHAT_IN_REDIS['bus'])",
+    ),
     ("chat.apps", "def ready():\n    from chat.models import guards"),
     ("ctxsite.serve", "from chat import service"),
 ]

@@ -44,7 +44,7 @@ def change(pipe: Any, url: str) -> None:
     from django.contrib.auth import get_user_model
     from django.core.management import call_command
 
-    from chat.store.recent import RedisRecent
+    from chat.store.rediswindows import RedisRecent
     from tests.store.building import conversation
 
     call_command("migrate", verbosity=0, skip_checks=True)
@@ -185,7 +185,7 @@ def load(pipe: Any, url: str, steps: int) -> int:
     from django.test.utils import CaptureQueriesContext
 
     from chat.store import loading
-    from chat.store.recent import RedisRecent
+    from chat.store.rediswindows import RedisRecent
 
     recent = RedisRecent(url)
     stale, statements = 0, {True: [], False: []}

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from chat.store import rates
+from chat.store import redisrates
 from chat.store.quotas import Over
 from chat.store.rates import Rates, Window
+from chat.store.redisrates import RedisRates
 from tests.redis import Server
 
 ALICE, BOB = 1, 2
@@ -30,7 +31,7 @@ async def make(settings: Any) -> AsyncIterator[Any]:
 
     def new(redis_url: str = "", most: int = 3) -> Rates:
         settings.CHAT_MESSAGES_PER_MINUTE = most
-        made.append(Rates(redis_url))
+        made.append(Rates(RedisRates(redis_url) if redis_url else None))
         return made[-1]
 
     yield new
@@ -90,6 +91,6 @@ async def test_while_redis_is_down_each_process_counts_for_itself(
     assert (await mine.take(ALICE)).reason == "messages"
     redis.start()
     assert (await mine.take(ALICE)).reason == "messages"
-    monkeypatch.setattr(rates, "REST_S", 0.0)
-    mine._rests_until = time.monotonic()
+    monkeypatch.setattr(redisrates, "REST_S", 0.0)
+    mine._shared._rests_until = time.monotonic()
     assert await mine.take(ALICE) is None

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from chat.store.recent import Key, RedisRecent, Window
+from chat.store.recent import Key, Window
+from chat.store.rediswindows import RedisRecent
 from tests import redis
 from tests.postgres import free_port
 

@@ -10,10 +10,11 @@ from uuid import UUID
 import pytest
 
 from chat.stream import following, ledger, reading
-from chat.stream.bus import Bus, Frame, NoBus, Receiver, RedisBus
+from chat.stream.bus import Bus, Frame, NoBus, Receiver
 from chat.stream.following import Following
 from chat.stream.hub import Hub
 from chat.stream.protocol import Done
+from chat.stream.redisbus import RedisBus
 from chat.stream.rows import Change, Row
 from tests import redis
 from tests.postgres import free_port

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from chat.stream import bus as buses
-from chat.stream.bus import Bus, NoBus, RedisBus
+from chat.stream import redisbus as buses
+from chat.stream.bus import Bus, NoBus
+from chat.stream.redisbus import RedisBus
 from tests import redis
 from tests.postgres import free_port
 

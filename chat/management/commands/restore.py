@@ -14,7 +14,7 @@ from redis import RedisError
 
 from chat.management import copies
 from chat.models import Worker
-from chat.store import integrity, mending, recent
+from chat.store import integrity, mending, rediswindows
 
 # Three missed beats, as on /readyz.
 BEATS_MISSED = 3
@@ -56,7 +56,7 @@ class Command(BaseCommand):
 
 def _forget_windows() -> None:
     try:
-        recent.forget_all(settings.REDIS_URL)
+        rediswindows.forget_all(settings.REDIS_URL)
     except RedisError as error:
         raise CommandError(f"Redis does not answer ({type(error).__name__}); what it keeps must go first.") from None
 
