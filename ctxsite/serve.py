@@ -5,10 +5,13 @@ service first: sockets get `bye` and 4012, running turns end or are released. Th
 signal ends it at once.
 """
 
-# First: it installs the reactor that shares asyncio's one loop.
+# First: it leaves out some of what the next import would load.
+import ctxsite.lean  # isort: skip
+
+# Second: it installs the reactor that shares asyncio's one loop.
 from daphne.server import Server  # isort: skip
 
-# Second: it loads the apps, which the imports below need.
+# Third: it loads the apps, which the imports below need.
 from ctxsite.asgi import application  # isort: skip
 
 import asyncio
