@@ -1,8 +1,10 @@
-"""The rows. Text of users stands only in Turn, Step, Thought, Summary, Fact, Document, Instructions, the names of
-presets and session titles; all of it goes with its owner by CASCADE."""
+"""The rows. Text of users stands only in Turn, Step, Thought, Summary, Fact, Document, Instructions, what is
+being imported, the names of presets and session titles; all of it goes with its owner by CASCADE."""
 
 from chat.models.documents import Document
+from chat.models.logins import SignIn
 from chat.models.memory import Fact, Notice, Summary
+from chat.models.moving import Import, ImportItem
 from chat.models.people import Allowance, Preference, Preset
 from chat.models.sessions import ChatSession, Instructions, Manifest, Step, Thought, Turn
 from chat.models.sharing import Feedback, Share
@@ -15,6 +17,8 @@ __all__ = [
     "Document",
     "Fact",
     "Feedback",
+    "Import",
+    "ImportItem",
     "Instructions",
     "Job",
     "Manifest",
@@ -23,6 +27,7 @@ __all__ = [
     "Preference",
     "Preset",
     "Share",
+    "SignIn",
     "Step",
     "Summary",
     "Thought",
