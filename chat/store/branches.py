@@ -101,6 +101,15 @@ def _marked(session_id) -> int:
     return path.exclude(excluded_by="", pinned_since__isnull=True).count()
 
 
+def versions(session_id, first: int, last: int) -> dict[int | None, list[int]]:
+    """The versions of turns `first`..`last` beside the active path: ids by parent. One query, few rows."""
+    beside = Turn.objects.filter(session_id=session_id, active=False, number__range=(first, last))
+    out: dict[int | None, list[int]] = {}
+    for parent, turn in beside.values_list("parent_id", "pk"):
+        out.setdefault(parent, []).append(turn)
+    return out
+
+
 def switch(session_id, to_id: int) -> None:
     """Make the branch of turn `to_id` the active one. Raises SessionBusy, UnknownTurn.
 

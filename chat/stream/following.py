@@ -15,7 +15,7 @@ from chat.stream.bus import Bus
 from chat.stream.hub import Hub
 from chat.stream.ledger import SILENCE_S, Ledger, now
 from chat.stream.live import Live
-from chat.stream.protocol import Done, Gone, Notice, Outbound, Status
+from chat.stream.protocol import Branch, Done, Gone, Notice, Outbound, Status
 from chat.stream.reading import Reading
 from chat.stream.rows import Reader
 from chat.stream.telling import WORKERS, Telling, events
@@ -152,6 +152,9 @@ class Following:
             word, first, last = fields
             self._ledger.first_time(session, word, first, last)
             self._hub.tell(session, Notice(kind=word, range=(first, last)))
+        elif kind == "branch":
+            turn, head = fields
+            self._hub.tell(session, Branch(turn=turn, head=head))
         elif kind == "gone":
             self._hub.tell(session, Gone(session=session))
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from chat.stream.followed import Followed
 from chat.stream.live import Live, end_of
-from chat.stream.protocol import Bye, Done, Gone, Notice, Outbound, Status
+from chat.stream.protocol import Branch, Bye, Done, Gone, Notice, Outbound, Status
 from chat.stream.watcher import Watcher
 
 FLUSH_S = 0.05
@@ -156,6 +156,10 @@ class Hub:
     def notice(self, session: UUID, *, kind: str, first: int, last: int) -> None:
         """A notice was stored."""
         self._say(session, Notice(kind=kind, range=(first, last)))
+
+    def branch(self, session: UUID, *, head: int, number: int) -> None:
+        """Another path is the active one; it ends with turn `head`."""
+        self._say(session, Branch(turn=head, head=number))
 
     def gone(self, session: UUID) -> None:
         """The conversation is there no more."""

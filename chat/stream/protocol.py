@@ -181,6 +181,15 @@ class Notice(Outbound):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Branch(Outbound):
+    """Other versions of some turns are shown from now on: the path that ends with turn `turn`, number `head`."""
+
+    type: ClassVar[str] = "branch"
+    turn: int
+    head: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Done(Outbound):
     """The reply has ended, one way or another; `sha256` is of its whole text."""
 
@@ -231,5 +240,5 @@ class Error(Outbound):
 
 
 OUTBOUND: tuple[type[Outbound], ...] = (
-    Welcome, Accepted, Rejected, Snapshot, Delta, Block, Reset, Status, Notice, Done, Pong, Gone, Bye, Error,
+    Welcome, Accepted, Rejected, Snapshot, Delta, Block, Reset, Status, Notice, Branch, Done, Pong, Gone, Bye, Error,
 )  # fmt: skip

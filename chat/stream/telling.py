@@ -12,7 +12,7 @@ from chat.stream.bus import Bus
 from chat.stream.followed import Followed
 from chat.stream.hub import Hub
 from chat.stream.live import Live
-from chat.stream.protocol import Done, Gone, Notice, Outbound, Status
+from chat.stream.protocol import Branch, Done, Gone, Notice, Outbound, Status
 
 WORKERS = "workers"
 """The channel that every process with a runner or jobs listens to."""
@@ -59,6 +59,8 @@ class Telling:
             self._bus.send(events(session), ("status", frame.turn, frame.phase, frame.since_ms))
         elif isinstance(frame, Notice) and frame.range:
             self._bus.send(events(session), ("notice", frame.kind, *frame.range))
+        elif isinstance(frame, Branch):
+            self._bus.send(events(session), ("branch", frame.turn, frame.head))
         elif isinstance(frame, Gone):
             self._bus.send(events(session), ("gone",))
 

@@ -43,6 +43,11 @@ def number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
+def wants_json(request: HttpRequest) -> bool:
+    """Whether a script asks, which stays on its page and wants to know what happened."""
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
 def _zone(request: HttpRequest) -> zoneinfo.ZoneInfo | None:
     name = unquote(request.COOKIES.get("zone", ""))
     # The set of names first: a name from a cookie must not become a path.

@@ -17,7 +17,7 @@ from chat import service
 from chat.flow import opening
 from chat.flow.opening import Opened, Rejected
 from chat.models import ChatSession, Turn
-from chat.store import sessions
+from chat.store import branches, sessions
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +69,14 @@ async def stop(owner_id: int, session_id: UUID, turn_id: int) -> str:
     return await sync_to_async(opening.ask_stop)(**keywords)
 
 
+async def switch(owner_id: int, session_id: UUID, to: int) -> str:
+    """Make the branch of turn `to` the active one: "switched", "busy" or "not_found". Everybody who watches is told."""
+    answer, head, number = await write(_switch, owner_id, session_id, to)
+    if answer == "switched" and service.running():
+        service.current().hub.branch(session_id, head=head, number=number)
+    return answer
+
+
 async def new_session(user: Any) -> UUID:
     """An empty conversation: the newest one if it is still empty, so that clicks leave no litter."""
     return await write(_new_session, user)
@@ -83,6 +91,19 @@ async def delete(user: Any, session_id: UUID) -> bool:
     if gone and service.running():
         service.current().hub.gone(session_id)
     return gone
+
+
+def _switch(owner_id: int, session_id: UUID, to: int) -> tuple[str, int, int]:
+    mine = ChatSession.objects.filter(pk=session_id, owner_id=owner_id, deleted_at__isnull=True)
+    if not mine.exists():
+        return "not_found", 0, 0
+    try:
+        branches.switch(session_id, to)
+    except branches.SessionBusy:
+        return "busy", 0, 0
+    except branches.UnknownTurn:
+        return "not_found", 0, 0
+    return "switched", *mine.values_list("head_id", "turns_active").get()
 
 
 def _stored(owner_id: int, session_id: UUID, client_id: UUID) -> bool:

@@ -3,13 +3,15 @@
 Replies come as stored HTML. What an older renderer made is rendered anew for the page: a GET never writes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.utils.translation import gettext as _
 
-from chat.models import ChatSession, Turn
+from chat.models import ChatSession, Feedback, Turn
+from chat.store import branches
 from chat.stream import rendering
 from chat.web import failures, notices
 from chat.web.notices import Shown
@@ -31,7 +33,8 @@ class Ending:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnShown:
     """One turn of the page. `past`: the model no longer sees it word for word. `continues`: the reply before it was
-    cut off, and this one goes on with it; its prompt is ours."""
+    cut off, and this one goes on with it; its prompt is ours. `position` among `of` versions of it; `before` and
+    `after` are the ids of its neighbours. `editing`: its message stands in a box."""
 
     id: int
     number: int
@@ -42,6 +45,12 @@ class TurnShown:
     live: bool = False
     past: bool = False
     continues: bool = False
+    position: int = 1
+    of: int = 1
+    before: int | None = None
+    after: int | None = None
+    feedback: str = ""
+    editing: bool = False
     ending: Ending | None = None
     closed_at: datetime | None = None
     notices: list[Shown] = field(default_factory=list)
@@ -60,14 +69,16 @@ class Transcript:
 BLANK = TurnShown(id=0, number=0, prompt="", status=Turn.Status.QUEUED, live=True)
 
 
-def page(session: ChatSession, *, before: int | None = None, size: int = PAGE) -> Transcript:
-    """The newest turns of the active path, or those before number `before`."""
+def page(
+    session: ChatSession, *, before: int | None = None, size: int = PAGE, editing: int | None = None
+) -> Transcript:
+    """The newest turns of the active path, or those before number `before`; turn `editing` with its message in a box."""
     rows = _rows(session)
     if before is not None:
         rows = rows.filter(number__lt=before)
     found = list(rows.order_by("-number")[:size])
     found.reverse()
-    turns = _shown(session, found)
+    turns = _shown(session, found, editing)
     return Transcript(
         turns=turns,
         earlier=found[0].number if found and found[0].number > 1 else None,
@@ -93,25 +104,31 @@ def _rows(session: ChatSession):
         "stop_reason",
         "closed_at",
         "kind",
+        "parent_id",
     )
 
 
-def _shown(session: ChatSession, rows: Iterable[Turn]) -> list[TurnShown]:
+def _shown(session: ChatSession, rows: Iterable[Turn], editing: int | None = None) -> list[TurnShown]:
     found = list(rows)
     if not found:
         return []
     said = notices.of_session(session, found[0].number, found[-1].number)
+    others = branches.versions(session.pk, found[0].number, found[-1].number)
+    judged = dict(Feedback.objects.filter(turn__in=[turn.pk for turn in found]).values_list("turn_id", "reason"))
     return [
         TurnShown(
             id=turn.pk,
             number=turn.number,
             prompt=turn.prompt,
             reply=turn.reply,
-            html=_html(turn),
+            html=html_of(turn),
             status=turn.status,
             live=turn.is_live,
             past=turn.number < session.window_from,
             continues=turn.kind == Turn.Kind.CONTINUE,
+            feedback=judged.get(turn.pk, ""),
+            editing=turn.pk == editing and not turn.is_live and turn.kind == Turn.Kind.MESSAGE,
+            **_place(turn, others.get(turn.parent_id, ())),
             ending=ending(turn, last=turn.number == session.turns_active),
             closed_at=turn.closed_at,
             notices=said.get(turn.number, []),
@@ -120,7 +137,20 @@ def _shown(session: ChatSession, rows: Iterable[Turn]) -> list[TurnShown]:
     ]
 
 
-def _html(turn: Turn) -> str:
+def _place(turn: Turn, others: Sequence[int]) -> dict[str, Any]:
+    """Where a turn stands among its versions; `others` are the ids of those that are not shown."""
+    line = sorted([*others, turn.pk])
+    at = line.index(turn.pk)
+    return {
+        "position": at + 1,
+        "of": len(line),
+        "before": line[at - 1] if at else None,
+        "after": line[at + 1] if at + 1 < len(line) else None,
+    }
+
+
+def html_of(turn: Turn) -> str:
+    """A reply as sanitised HTML; "" while it runs and where there is none."""
     if turn.is_live or not turn.reply:
         return ""
     if turn.reply_html and turn.html_version == rendering.RENDERER_VERSION:

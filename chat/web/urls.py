@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat.web import views
+from chat.web import turning, views
 
 app_name = "chat"
 
@@ -14,7 +14,10 @@ urlpatterns = [
     path("c/<uuid:session_id>/earlier/", views.earlier, name="earlier"),
     path("c/<uuid:session_id>/turns/", views.send, name="turns"),
     path("c/<uuid:session_id>/turns/around/", views.around, name="around"),
+    path("c/<uuid:session_id>/turns/switch/", turning.switch, name="switch"),
     path("c/<uuid:session_id>/turns/<int:turn_id>/", views.turn, name="turn"),
+    path("c/<uuid:session_id>/turns/<int:turn_id>/menu/", turning.menu, name="menu"),
+    path("c/<uuid:session_id>/turns/<int:turn_id>/feedback/", turning.feedback, name="feedback"),
     path("c/<uuid:session_id>/turns/<int:turn_id>/stop/", views.stop, name="stop"),
     path("c/<uuid:session_id>/rename/", views.rename, name="rename"),
     path("c/<uuid:session_id>/options/", views.options, name="options"),

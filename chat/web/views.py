@@ -17,7 +17,7 @@ from chat.models import ChatSession
 from chat.stream.protocol import TEXT_BYTES
 from chat.web import gauge, listing, notices, sending, transcript
 from chat.web.forms import MessageForm, OptionsForm, TitleForm
-from chat.web.pages import number, own, page
+from chat.web.pages import number, own, page, wants_json
 
 BUILD = "1"
 
@@ -47,7 +47,8 @@ def home(request: HttpRequest) -> HttpResponse:
 def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """A conversation with its newest turns, or, without script, those before a number."""
     session = own(request, session_id)
-    shown = transcript.page(session, before=number(request.GET.get("before")))
+    editing = number(request.GET.get("edit"))
+    shown = transcript.page(session, before=number(request.GET.get("before")), editing=editing)
     return render(
         request,
         "chat/page.html",
@@ -115,7 +116,7 @@ async def new(request: HttpRequest) -> HttpResponse:
         answer = await _send(user, session_id, form)
         if isinstance(answer, Rejected):
             return _refusal(request, answer, session_id)
-    if _wants_json(request):
+    if wants_json(request):
         return JsonResponse({"url": address})
     return redirect(address)
 
@@ -128,7 +129,7 @@ async def send(request: HttpRequest, session_id: UUID) -> HttpResponse:
     answer = await _send(user, session_id, MessageForm(request.POST))
     if isinstance(answer, Rejected):
         return _refusal(request, answer, session_id)
-    if _wants_json(request):
+    if wants_json(request):
         return JsonResponse(
             {
                 "client_id": request.POST.get("client_id", ""),
@@ -191,14 +192,10 @@ async def _send(user: Any, session_id: UUID, form: MessageForm) -> Any:
 def _refusal(request: HttpRequest, answer: Rejected, session_id: UUID) -> HttpResponse:
     if answer.code == "not_found":
         raise Http404
-    if _wants_json(request):
+    if wants_json(request):
         body = {"code": answer.code, "retry_after_ms": answer.retry_after_ms, "reason": answer.reason}
         return JsonResponse(body, status=STATUS.get(answer.code, 400))
     return redirect("chat:conversation", session_id)
-
-
-def _wants_json(request: HttpRequest) -> bool:
-    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 
 
 def _shell(request: HttpRequest, session: ChatSession | None = None) -> dict[str, Any]:

@@ -159,11 +159,11 @@ export const converse = ({ main, form, scroll, post }) => {
   for (const button of document.querySelectorAll(".reload")) button.addEventListener("click", () => location.reload());
 
   document.addEventListener("submit", (event) => {
-    const { retry, continue: more } = event.target.dataset;
-    if (!retry && !more) return;
+    const { op } = event.target.dataset;
+    if (!op) return;
     event.preventDefault();
     if (composer.pending || transcript.running) return;
-    composer.send({ op: retry ? "retry" : "continue", of: Number(retry || more) });
+    composer.send({ op, of: Number(event.target.elements.of.value) });
   });
   document.addEventListener("seen-from", (event) => transcript.fade(event.detail.value));
   return composer;
