@@ -63,7 +63,7 @@ def of_session(session: ChatSession, first: int, last: int) -> dict[int, list[Sh
     )
     for notice in found:
         behind = [one for one in summaries if notice.first <= one.first and one.last <= notice.last]
-        out[notice.last].append(show(notice, _without_overlap(behind)))
+        out[notice.last].append(show(notice, without_overlap(behind)))
     return out
 
 
@@ -178,7 +178,7 @@ def _when(moment: datetime) -> str:
     return date_format(local, "DATETIME_FORMAT")
 
 
-def _without_overlap(summaries: Sequence[Summary]) -> list[Summary]:
+def without_overlap(summaries: Sequence[Summary]) -> list[Summary]:
     """Active ones first; a resting one only where none stands yet (its notice outlived a merge)."""
     chosen: list[Summary] = []
     for one in sorted(summaries, key=lambda each: (each.state != Summary.State.ACTIVE, each.first)):

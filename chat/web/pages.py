@@ -24,7 +24,7 @@ def page(view: View) -> View:
     @login_required
     @wraps(view)
     def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        with timezone.override(_zone(request)):
+        with timezone.override(zone(request)):
             return view(request, *args, **kwargs)
 
     return inner
@@ -48,7 +48,8 @@ def wants_json(request: HttpRequest) -> bool:
     return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 
 
-def _zone(request: HttpRequest) -> zoneinfo.ZoneInfo | None:
+def zone(request: HttpRequest) -> zoneinfo.ZoneInfo | None:
+    """The time zone that the browser told us, if that is one."""
     name = unquote(request.COOKIES.get("zone", ""))
     # The set of names first: a name from a cookie must not become a path.
     if name not in _ZONES:
