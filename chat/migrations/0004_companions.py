@@ -161,4 +161,19 @@ class Migration(migrations.Migration):
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sign_ins', to=settings.AUTH_USER_MODEL)),
             ],
         ),
+        migrations.AddField(
+            model_name='chatsession',
+            name='restored',
+            field=models.JSONField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name='chatsession',
+            name='keep',
+            field=models.CharField(blank=True, db_default='', default='', max_length=500),
+        ),
+        migrations.AddField(
+            model_name='job',
+            name='progress',
+            field=models.JSONField(blank=True, help_text='How far it is, and what it came to: numbers, codes.', null=True),
+        ),
     ]

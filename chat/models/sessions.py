@@ -47,7 +47,9 @@ class ChatSession(models.Model):
 
     `context_version` rises with every change of how finished turns are seen, never by a new turn;
     `prefix_version` is its value at the last commit. `window_from` is the number of the first turn that is sent
-    word for word. The running totals spare every reader a count over the turns; `check_invariants` recomputes them.
+    word for word; `restored` are older ones that are sent so again, as [[first, last]] in order, or None. `keep` is
+    what its owner asks summaries to keep. The running totals spare every reader a count over the turns;
+    `check_invariants` recomputes them.
     """
 
     class Mode(models.TextChoices):
@@ -79,6 +81,8 @@ class ChatSession(models.Model):
     context_version = models.PositiveIntegerField(default=0)
     prefix_version = models.PositiveIntegerField(default=0)
     window_from = models.PositiveIntegerField(default=1)
+    restored = models.JSONField(null=True, blank=True)
+    keep = models.CharField(max_length=500, blank=True, default="", db_default="")
 
     turns_active = models.PositiveIntegerField(default=0, help_text="Number of the head: turns on the active path.")
     turns_total = models.PositiveIntegerField(default=0, help_text="Turns ever, siblings included.")

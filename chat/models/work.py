@@ -26,6 +26,7 @@ class Job(models.Model):
     owner = models.CharField(max_length=64, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     error = models.CharField(max_length=40, blank=True)
+    progress = models.JSONField(null=True, blank=True, help_text="How far it is, and what it came to: numbers, codes.")
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
 
