@@ -1,7 +1,7 @@
 """The gauge: how full the window is, what it is made of, and what comes next. All figures are tokens."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from chat.context.budget import Budget
@@ -33,7 +33,7 @@ class Gauge:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, for frames and pages."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def held(report: Iterable[Line]) -> int:

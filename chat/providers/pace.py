@@ -34,7 +34,12 @@ class Pace:
     def __init__(self, response: Any) -> None:
         Pace.streams += 1
         self._loop = asyncio.get_running_loop()
-        self._connection = _connection(response)
+        answer = _answer(response)
+        self._connection = getattr(answer, "connection", None)
+        # Below its low water mark aiohttp starts the transport and the parser again after every chunk that it hands
+        # out, two hundred times a reply. Marked at one byte, it does so when all that had come was taken.
+        if (content := getattr(answer, "content", None)) is not None:
+            content._low_water = 1
         self._next = self._loop.time() + PACE_S
         self._resting: tuple[asyncio.TimerHandle, Any] | None = None
 
@@ -66,12 +71,11 @@ class Pace:
             transport.resume_reading()
 
 
-def _connection(response: Any) -> Any:
-    """aiohttp's connection below the SDK's response.
+def _answer(response: Any) -> Any:
+    """aiohttp's response below the SDK's.
 
     There is no public way to it. Where it is not found (another HTTP client, a later SDK) the stream is read as it
     comes; a test notices.
     """
     stream = getattr(response, "stream", None)
-    inner = getattr(getattr(stream, "_stream", stream), "_aiohttp_response", None)
-    return getattr(inner, "connection", None)
+    return getattr(getattr(stream, "_stream", stream), "_aiohttp_response", None)

@@ -5,7 +5,6 @@ sent only after another process has asked for it, and no more once it reaches no
 is written costs the bus three frames, however long it is.
 """
 
-from dataclasses import asdict
 from uuid import UUID
 
 from chat.stream.bus import Bus
@@ -54,19 +53,19 @@ class Telling:
                 self._bus.send(texts(session), ("text", live.turn, live.epoch, at, piece))
 
     def said(self, session: UUID, frame: Outbound) -> None:
-        """A status, a notice (its place, not its words), or the end of the conversation."""
+        """A status, a notice (its place, not its words), another branch, or the end of the conversation."""
         if isinstance(frame, Status):
             self._bus.send(events(session), ("status", frame.turn, frame.phase, frame.since_ms))
         elif isinstance(frame, Notice) and frame.range:
             self._bus.send(events(session), ("notice", frame.kind, *frame.range))
         elif isinstance(frame, Branch):
-            self._bus.send(events(session), ("branch", frame.turn, frame.head))
+            self._bus.send(events(session), ("branch", frame.first, frame.turn, frame.head))
         elif isinstance(frame, Gone):
             self._bus.send(events(session), ("gone",))
 
     def ended(self, session: UUID, done: Done) -> None:
         """A reply of this process is stored.."""
-        self._bus.send(events(session), ("done", asdict(done)))
+        self._bus.send(events(session), ("done", {name: getattr(done, name) for name in done.__slots__}))
         self._wanted.discard(session)
 
     def want(self, session: UUID, turn: int, epoch: int, end: int) -> None:

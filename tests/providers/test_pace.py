@@ -1,6 +1,7 @@
 """A stream is read in moments, not event by event; nothing of it is lost or kept for longer than that."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,7 +36,7 @@ class Transport:
 
 def paced(monkeypatch) -> tuple[pace.Pace, Transport]:
     found = Transport()
-    monkeypatch.setattr(pace, "_connection", lambda response: found)
+    monkeypatch.setattr(pace, "_answer", lambda response: SimpleNamespace(connection=found))
     return pace.Pace(None), found
 
 
