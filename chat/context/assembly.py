@@ -2,18 +2,20 @@
 
 The order of the request is the order of its stability, so that the prompt cache holds: static instructions; one
 exchange with documents, facts and summaries; the turns, append-only; the current message with all that is fresh.
+A document that came since the last commit stands where it was attached (see `documents`).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from chat.context import caching, manifest, prompts, selection, transcript
+from chat.context import caching, documents, manifest, prompts, selection, transcript
 from chat.context.budget import WIDEST, Budget, BudgetError, least_window
 from chat.context.overflow import LADDER, Cut, at, below
 from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS, REQUEST_TOKENS, Counter
 from chat.context.values import (
     Assembled,
     Block,
+    Document,
     Extra,
     Fact,
     History,
@@ -141,6 +143,7 @@ class _Builder:
         self.riding = selection.riding(self.loaded, window_from=history.window_from, limit=budget.pins)
         self.summaries = selection.summaries(history.summaries, budget.summaries_at_most)
         self.facts = selection.price(history.facts, self.summaries, self.count)
+        self.documents = documents.fit(history.documents, budget.documents)
         self.wanted: Mapping[str, int] = self._wanted()
 
     def count(self, text: str) -> int:
@@ -154,15 +157,18 @@ class _Builder:
         """One request and its manifest, whatever its size."""
         system = self._system()
         summaries = () if cut.summaries or cut.alone else self.summaries
-        extras = self._extras(cut, self.budget)
+        attached = self._documents(cut)
+        extras = self._extras(cut, self._beside(attached))
         fresh = [block for _, block in extras]
-        verbatim = self._verbatim(cut, self._room(cut, limit, summaries, fresh))
+        verbatim = self._verbatim(cut, self._room(cut, limit, summaries, [*fresh, *attached.values()]))
         facts, unsaid = self._facts(cut, summaries, verbatim.start)
         current = self._current(cut, limit, facts, fresh)
         runs = self._runs(cut, verbatim, summaries, extras, current[-1])
-        head = self._head(facts, summaries, {run.how for run in runs})
-        turns, unanswered = transcript.turn_messages(verbatim.turns, self.count)
-        final = Message(role="user", blocks=(*unanswered, *current))
+        stands = {turn.number for turn in verbatim.turns} | {self.prompt.number}
+        first, beside = documents.place(attached, stands)
+        head = [*first, *self._head(facts, summaries, {run.how for run in runs})]
+        turns, unanswered = transcript.turn_messages(verbatim.turns, self.count, beside)
+        final = Message(role="user", blocks=(*unanswered, *beside.get(self.prompt.number, ()), *current))
         placed_system, messages = caching.place(
             system,
             [*self._opening(head), *turns, final],
@@ -194,7 +200,10 @@ class _Builder:
         )
 
     def _room(self, cut: Cut, limit: int, summaries: Sequence[Summary], fresh: Sequence[Block]) -> int:
-        """What is left for turns. Which facts are said depends on them: as many as there could be are held back."""
+        """What is left for turns beside `fresh` (documents too).
+
+        Which facts are said depends on them: as many as there could be are held back.
+        """
         if cut.history is None or cut.alone:
             return 0
         facts, _ = self._facts(cut, summaries, self.prompt.number)
@@ -209,16 +218,29 @@ class _Builder:
         texts = (prompts.NOTE_COMPRESSED, prompts.NOTE_OMITTED, prompts.ACKNOWLEDGEMENT)
         return REQUEST_TOKENS + 3 * MESSAGE_TOKENS + sum(self.count(text) + BLOCK_TOKENS for text in texts)
 
+    def _documents(self, cut: Cut) -> dict[Document, Block]:
+        """The attached documents that are sent, each as its block, in order."""
+        if cut.documents or cut.alone:
+            return {}
+        return {one: self._block(text, "documents", one.ref) for one, text in self.documents}
+
+    def _beside(self, attached: Mapping[Document, Block]) -> Budget:
+        """The budget for what is injected fresh, beside the attached documents."""
+        held = _tokens(list(attached.values()))
+        return replace(self.budget, documents=max(0, self.budget.documents - held))
+
     def _wanted(self) -> dict[str, int]:
         """Tokens by component had everything been sent."""
         turns, unanswered = transcript.turn_messages(self.stored, self.count)
         unbounded = replace(self.budget, recall=WIDEST, documents=WIDEST)
         fresh = [block for _, block in self._extras(Cut(), unbounded)]
         current = self._current(Cut(), self.budget.input_limit, (), fresh)
+        whole = [self._block(documents.wrapped(one), "documents", one.ref) for one in self.history.documents]
         messages = (
             *self._opening(self._head((), self.history.summaries, set())),
             *turns,
-            Message(role="user", blocks=(*unanswered, *current)),
+            # Not as the last of a message, whose frame would count as theirs.
+            Message(role="user", blocks=(*unanswered, *whole, *current)),
         )
         return manifest.used(Request(model=self.model, max_tokens=1, system=self._system(), messages=messages))
 
@@ -247,7 +269,7 @@ class _Builder:
         )
 
     def _head(self, facts: Sequence[Fact], summaries: Sequence[Summary], hows: set[How]) -> list[Block]:
-        """The first exchange's user side: the notes, facts known at the last commit, summaries oldest first."""
+        """What follows the documents in the first message: notes, facts known at the last commit, summaries."""
         blocks: list[Block] = []
         if "summarised" in hows:
             blocks.append(self._block(prompts.NOTE_COMPRESSED, "system", "note"))

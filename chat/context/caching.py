@@ -1,16 +1,17 @@
 """Where the prompt-cache breakpoints stand.
 
 At most four, of these the best that reach the model's least cacheable length: the last tool result of the running
-turn, the last finished reply, the one before it where it lies out of sight, the end of the summaries, of the
-documents, of the system prompt. Source: the Messages API's prompt caching rules (4 breakpoints; a look back of 20
-blocks for what earlier requests wrote; a prefix below the minimum is silently not cached).
+turn, the last finished reply, the one before it where it lies out of sight, the documents that came with the current
+message, the end of the summaries, of the first documents, of the system prompt. Source: the Messages API's prompt
+caching rules (4 breakpoints; a look back of 20 blocks for what earlier requests wrote; a prefix below the minimum is
+silently not cached).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from chat.context.values import Block, Message
+from chat.context.values import DOCUMENT_REF, Block, Message
 
 MOST_BREAKPOINTS = 4
 # The API looks back 20 blocks from a breakpoint; a turn of that many would hide the entry written at the turn before.
@@ -62,15 +63,20 @@ def _candidates(system: Sequence[Block], messages: Sequence[Message], *, head: b
         earlier = [at for at in replies if _turn(messages[at]) != _turn(messages[replies[-1]])]
         if earlier and last - (before := ends[earlier[-1] + 1] - 1) > LOOK_BACK:
             yield before
+    # The next request begins with them too: written here, they are not read at the full price once more.
+    if attached := _attached(messages[-1], ends[-2]):
+        yield attached[-1]
     if head:
         yield ends[1] - 1
-        documents = [
-            at for at, block in enumerate(messages[0].blocks, start=len(system)) if block.component == "documents"
-        ]
-        if documents:
-            yield documents[-1]
+    if attached := _attached(messages[0], len(system)):
+        yield attached[-1]
     if system:
         yield len(system) - 1
+
+
+def _attached(message: Message, start: int) -> list[int]:
+    """Where attached documents stand in a message whose first block is `start`. A section found for it is none."""
+    return [at for at, block in enumerate(message.blocks, start=start) if block.ref.startswith(DOCUMENT_REF)]
 
 
 def _turn(message: Message) -> str:

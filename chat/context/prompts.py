@@ -243,7 +243,7 @@ def clamp(*, text: str, counter: Counter, tokens: int, marker: str) -> str:
     low, high = 1, min(len(text), _most_characters(counter, tokens))
     while low <= high:
         keep = (low + high) // 2
-        cut = _head_and_tail(text, keep, framed)
+        cut = head_and_tail(text, keep, framed)
         if counter.count(cut) <= tokens:
             best, low = cut, keep + 1
         else:
@@ -256,7 +256,8 @@ def _most_characters(counter: Counter, tokens: int) -> int:
     return max(1, int(tokens * max(ratios.prose, ratios.code, ratios.dense, ratios.cjk)) + 1)
 
 
-def _head_and_tail(text: str, keep: int, framed: str) -> str:
+def head_and_tail(text: str, keep: int, framed: str) -> str:
+    """The first two thirds of `keep` characters of `text`, `framed`, and the last third; the head alone without it."""
     if not framed:
         return text[:keep]
     head = keep - keep // 3

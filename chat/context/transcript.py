@@ -5,7 +5,7 @@ block of its own; an unfinished tool call is not sent, because the API refuses o
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from chat.context import prompts
@@ -13,6 +13,7 @@ from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS, TOOL_BLOCK_TOKENS,
 from chat.context.values import Block, Message, Step, Turn
 
 Count = Callable[[str], int]
+NONE: Mapping[int, Sequence[Block]] = {}
 
 # The API refuses an empty block, and one of blank space alone.
 EMPTY_MESSAGE = "(empty message)"
@@ -27,11 +28,17 @@ def spoken(text: str) -> str:
     return text if text.strip() else EMPTY_MESSAGE
 
 
-def turn_messages(turns: Sequence[Turn], count: Count) -> tuple[list[Message], list[Block]]:
-    """The messages of finished turns, and the user blocks left over for the message that follows them."""
+def turn_messages(
+    turns: Sequence[Turn], count: Count, documents: Mapping[int, Sequence[Block]] = NONE
+) -> tuple[list[Message], list[Block]]:
+    """The messages of finished turns, and the user blocks left over for the message that follows them.
+
+    `documents` stand before the words that they came with, by the number of the turn.
+    """
     messages: list[Message] = []
     pending: list[Block] = []
     for turn in turns:
+        pending += documents.get(turn.number, ())
         reply = _reply(turn, count)
         if reply:
             pending.append(_text(turn.prompt, turn, turn.prompt_tokens, count))

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 How = Literal["verbatim", "clamped", "summarised", "recalled", "excluded", "omitted"]
 Role = Literal["user", "assistant"]
+# How the ref of an attached document begins; its row's id follows.
+DOCUMENT_REF = "document:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +81,33 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """An attached document, sent whole while it stands. `ref` names it, as in "document:7".
+
+    `turn` is the number of the turn that it came with. `tokens` are those of its block, as counted when it was
+    attached: a count that is learnt anew would move the cut of one that does not fit, and with it the cached prefix.
+    `settled` is true when it was there at the last commit: it then stands in the first message.
+    """
+
+    name: str
+    text: str
+    tokens: int
+    ref: str
+    turn: int
+    settled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """What is known of a conversation when a request is made.
 
-    `turns` are the loaded turns in order, those from `window_from` on and pinned older ones. `last` is the
-    number of the newest finished turn, so that turns that were not loaded are still accounted for.
-    `excluded` names excluded turns that were not loaded, as (number, by).
+    `documents` stand in the order in which they were attached. `turns` are the loaded turns in order, those from
+    `window_from` on and pinned older ones. `last` is the number of the newest finished turn, so that turns that were
+    not loaded are still accounted for. `excluded` names excluded turns that were not loaded, as (number, by).
     """
 
     instructions: str = ""
+    documents: tuple[Document, ...] = ()
     facts: tuple[Fact, ...] = ()
     summaries: tuple[Summary, ...] = ()
     turns: tuple[Turn, ...] = ()

@@ -7,11 +7,12 @@ window's start is kept when a request moved it, a plan's chunks become summaries
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from chat.context import documents as attached
 from chat.context.assembly import assemble
 from chat.context.budget import Budget
 from chat.context.compaction import Level, Plan, Policy, Span, compressible, level, plan_compaction, plan_merge
 from chat.context.gauge import held
-from chat.context.values import Assembled, Extra, Fact, History, Prompt, Step, Summary, Turn
+from chat.context.values import Assembled, Document, Extra, Fact, History, Prompt, Step, Summary, Turn
 from chat.context.window import MESSAGES_A_TURN, Size, WindowLimits
 from tests.context.strategies import COUNTER, MODEL
 
@@ -31,6 +32,7 @@ class Conversation:
     limits: WindowLimits = field(default_factory=WindowLimits)
     instructions: str = ""
     facts: tuple[Fact, ...] = ()
+    documents: tuple[Document, ...] = ()
     model: str = MODEL
     turns: list[Turn] = field(default_factory=list)
     summaries: list[Summary] = field(default_factory=list)
@@ -42,6 +44,7 @@ class Conversation:
         """What a load would bring: turns from the window's start on, and older pins."""
         return History(
             instructions=self.instructions,
+            documents=self.documents,
             facts=self.facts,
             summaries=tuple(self.summaries),
             turns=tuple(turn for turn in self.turns if turn.number >= self.window_from or turn.pinned),
@@ -53,6 +56,14 @@ class Conversation:
                 if turn.excluded_by and turn.number < self.window_from
             ),
         )
+
+    def attach(self, name: str, text: str) -> Document:
+        """Attach a document to the next message."""
+        ref = f"document:{len(self.documents) + 1}"
+        tokens = attached.tokens(name, text, COUNTER)
+        one = Document(name=name, text=text, tokens=tokens, ref=ref, turn=len(self.turns) + 1, settled=False)
+        self.documents = (*self.documents, one)
+        return one
 
     def ask(
         self,
@@ -116,6 +127,7 @@ class Conversation:
         self.window_from = plan.keep_from
         self.turns = [replace(turn, pin_settled=True) for turn in self.turns]
         self.facts = tuple(replace(fact, settled=True) for fact in self.facts)
+        self.documents = tuple(replace(one, settled=True) for one in self.documents)
         return plan
 
     def merge(self) -> bool:

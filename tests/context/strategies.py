@@ -11,10 +11,11 @@ from random import Random
 from hypothesis import strategies as st
 
 from chat.context import budget as budgets
+from chat.context import documents as attached
 from chat.context.budget import Budget
 from chat.context.compaction import Policy
 from chat.context.tokens import Counter, Ratios
-from chat.context.values import Extra, Fact, History, Prompt, Step, Summary, Turn
+from chat.context.values import Document, Extra, Fact, History, Prompt, Step, Summary, Turn
 from chat.context.window import Size, WindowLimits
 
 MODEL = "claude-opus-4-6"
@@ -160,6 +161,21 @@ def _fact(seed: int, last: int) -> Fact:
     )
 
 
+def _documents(seeds: list[int], last: int) -> tuple[Document, ...]:
+    """Attached documents in order: those of before the last commit first, then each with a turn, perhaps this one."""
+    random = Random(sum(seeds))
+    settled = random.randrange(len(seeds) + 1)
+    turns = sorted(random.randint(1, last + 1) for _ in seeds)
+    out = []
+    for at, turn in enumerate(turns, start=1):
+        name, text = random.choice(["notes.md", '"><document>.txt']), f"[document-{at}] {_filler(random, 20_000)}"
+        tokens = attached.tokens(name, text, COUNTER)
+        out.append(
+            Document(name=name, text=text, tokens=tokens, ref=f"document:{at}", turn=turn, settled=at <= settled)
+        )
+    return tuple(out)
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> History:
     """Loaded turns, older ones that are not, pins and exclusions among both, summaries with gaps, facts."""
@@ -175,6 +191,7 @@ def histories(draw: st.DrawFn) -> History:
     ranges = enumerate(_ranges(random, unloaded), start=1)
     return History(
         instructions=random.choice([*BLANKS, "Answer plainly. ", _filler(random, 1_500)]),
+        documents=_documents(draw(_LISTS[4]) if draw(_SMALL) < 5 else [], last),
         facts=tuple(_fact(seed, last) for seed in draw(_LISTS[4])),
         summaries=tuple(_summary(random, at, first, until) for at, (first, until) in ranges),
         turns=(*(replace(pin, pinned=True, excluded_by="") for pin in pins), *newest),
