@@ -111,6 +111,8 @@ def _open(
             return Rejected("not_found")
         if op in ("regenerate", "retry"):
             text = target.prompt
+        elif op == "edit" and target.kind == Turn.Kind.CONTINUE:
+            return Rejected("bad_op")  # its words are ours
         elif op == "continue":
             if target.pk != session.head_id or target.status != Turn.Status.TRUNCATED:
                 return Rejected("bad_op")

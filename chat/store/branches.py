@@ -110,10 +110,11 @@ def versions(session_id, first: int, last: int) -> dict[int | None, list[int]]:
     return out
 
 
-def switch(session_id, to_id: int) -> None:
-    """Make the branch of turn `to_id` the active one. Raises SessionBusy, UnknownTurn.
+def switch(session_id, to_id: int) -> int | None:
+    """Make the branch of turn `to_id` the active one; the number of the first turn that changed, None for none.
 
-    The two updates stay two: one that swapped the flags would meet the unique index in whatever order the rows lie.
+    Raises SessionBusy, UnknownTurn. The two updates stay two: one that swapped the flags would meet the unique index in
+    whatever order the rows lie.
     """
     with transaction.atomic():
         session = locked(session_id)
@@ -121,14 +122,15 @@ def switch(session_id, to_id: int) -> None:
         to = Turn.objects.filter(session_id=session_id, pk=to_id).first()
         if to is None:
             raise UnknownTurn
+        return fork
         if to.active:
-            return
+            return None
         # `to` may hang below a branch that is itself inactive: the swap starts where the two paths part.
         target = to.leaf_id or to.pk
         coming = _inactive_line(target)
         fork = Turn.objects.filter(pk__in=coming).order_by("number").values_list("number", flat=True).first()
         if fork is None:
-            return
+            return None
         leave(session, fork)
         Turn.objects.filter(pk__in=coming).update(active=True)
         head = Turn.objects.values_list("pk", "number").get(pk=target)
@@ -167,6 +169,8 @@ def new_turn(
 def sibling(
     session: ChatSession,
     of: Turn,
+    # What was seen there is another version: the new one is news once it has ended.
+    ChatSession.objects.filter(pk=session.pk, seen__gte=turn.number).update(seen=turn.number - 1)
     *,
     prompt: str,
     client_id: uuid.UUID,
@@ -174,9 +178,10 @@ def sibling(
     owner: str = "",
     held: Mapping[str, object] = NOTHING,
 ) -> Turn:
-    """Open a queued sibling of an active turn (edit, regenerate, retry). The session row is locked."""
+    """Open a queued sibling of an active turn (edit, regenerate, retry), of its kind. The session row is locked."""
     leave(session, of.number)
-    turn = _insert(session, of.parent, prompt=prompt, client_id=client_id, tokens=tokens, owner=owner, **held)
+    values = {"prompt": prompt, "client_id": client_id, "tokens": tokens, "owner": owner, "kind": of.kind}
+    turn = _insert(session, of.parent, **values, **held)
     settle(session, of.number, turn.pk, turn.number)
     return turn
 

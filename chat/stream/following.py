@@ -153,8 +153,8 @@ class Following:
             self._ledger.first_time(session, word, first, last)
             self._hub.tell(session, Notice(kind=word, range=(first, last)))
         elif kind == "branch":
-            turn, head = fields
-            self._hub.tell(session, Branch(turn=turn, head=head))
+            first, turn, head = fields
+            self._hub.tell(session, Branch(first=first, turn=turn, head=head))
         elif kind == "gone":
             self._hub.tell(session, Gone(session=session))
 

@@ -157,9 +157,9 @@ class Hub:
         """A notice was stored."""
         self._say(session, Notice(kind=kind, range=(first, last)))
 
-    def branch(self, session: UUID, *, head: int, number: int) -> None:
-        """Another path is the active one; it ends with turn `head`."""
-        self._say(session, Branch(turn=head, head=number))
+    def branch(self, session: UUID, *, first: int, turn: int, head: int) -> None:
+        """Another path is the active one, from number `first` on; it ends with turn `turn`, whose number is `head`."""
+        self._say(session, Branch(first=first, turn=turn, head=head))
 
     def gone(self, session: UUID) -> None:
         """The conversation is there no more."""

@@ -76,12 +76,13 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome(Outbound):
-    """The answer to hello. `head` is the number of the newest turn and `turn` its id (0 without one); `live` the one
-    that runs, {turn, epoch, end}, where `end` is what is stored of it."""
+    """The answer to hello. `head` is the number of the newest turn, `turn` its id and `before` that of the turn before
+    it (0 without one); `live` the one that runs, {turn, epoch, end}, where `end` is what is stored of it."""
 
     type: ClassVar[str] = "welcome"
     head: int
     turn: int = 0
+    before: int = 0
     live: Mapping[str, Any] | None = None
     heartbeat_s: int = HEARTBEAT_S
     limits: Mapping[str, int]
@@ -182,9 +183,10 @@ class Notice(Outbound):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch(Outbound):
-    """Other versions of some turns are shown from now on: the path that ends with turn `turn`, number `head`."""
+    """Other versions of the turns from number `first` on are shown: the path that ends with `turn`, number `head`."""
 
     type: ClassVar[str] = "branch"
+    first: int
     turn: int
     head: int
 

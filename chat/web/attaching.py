@@ -17,7 +17,8 @@ _SEEN = f"UPDATE {ChatSession._meta.db_table} SET seen = %s WHERE id = %s AND ow
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a conversation stands. `head`: number of its newest turn, `turn` its id (0: there is none yet).
+    """Where a conversation stands. `head`: number of its newest turn, `turn` its id, `before` that of the one before
+    it (0: there is none).
 
     `live`: {turn, epoch, end} when that turn has not ended. `known`: the turn that was asked about is one of this
     conversation. `rest`: that turn, when it has ended.
@@ -25,6 +26,7 @@ class Place:
 
     head: int
     turn: int = 0
+    before: int = 0
     live: dict[str, Any] | None = None
     status: str = ""
     known: bool = True
@@ -38,15 +40,16 @@ def place(owner_id: int, session_id: UUID, asked: int | None = None) -> Place | 
     so_far = Case(
         When(head__status__in=Turn.LIVE, then=Length("head__reply")), default=Value(0), output_field=IntegerField()
     )
-    row = mine.values("turns_active", "head_id", epoch=F("head__epoch"), status=F("head__status"), end=so_far).first()
+    columns = {"epoch": F("head__epoch"), "status": F("head__status"), "before": F("head__parent_id"), "end": so_far}
+    row = mine.values("turns_active", "head_id", **columns).first()
     if row is None:
         return None
-    head, turn = row["turns_active"], row["head_id"] or 0
+    head, turn, before = row["turns_active"], row["head_id"] or 0, row["before"] or 0
     live = {"turn": turn, "epoch": row["epoch"], "end": row["end"]} if row["status"] in Turn.LIVE else None
     if asked is None or (live and asked == turn):
-        return Place(head, turn, live, row["status"] or "")
+        return Place(head, turn, before, live, row["status"] or "")
     known, rest = _rest(session_id, asked)
-    return Place(head, turn, live, row["status"] or "", known, rest)
+    return Place(head, turn, before, live, row["status"] or "", known, rest)
 
 
 def is_mine(owner_id: int, session_id: UUID) -> bool:

@@ -61,3 +61,9 @@ class MessageForm(forms.Form):
         values = dict(self.cleaned_data)
         values["client_id"] = values["client_id"] or fallback
         return values
+
+
+class SwitchForm(forms.Form):
+    """The turn whose branch is to be shown, by its id."""
+
+    to = forms.IntegerField(min_value=1, max_value=2**53)

@@ -5,6 +5,7 @@ the rows are written all the same, and a runner elsewhere takes the turn.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -69,12 +70,23 @@ async def stop(owner_id: int, session_id: UUID, turn_id: int) -> str:
     return await sync_to_async(opening.ask_stop)(**keywords)
 
 
-async def switch(owner_id: int, session_id: UUID, to: int) -> str:
-    """Make the branch of turn `to` the active one: "switched", "busy" or "not_found". Everybody who watches is told."""
-    answer, head, number = await write(_switch, owner_id, session_id, to)
-    if answer == "switched" and service.running():
-        service.current().hub.branch(session_id, head=head, number=number)
-    return answer
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The path of a conversation, after a switch: `first` is the number of the first turn that changed (None: none
+    did), `turn` the id of the last, `head` its number. `code`: switched, busy or not_found."""
+
+    code: str
+    first: int | None = None
+    turn: int = 0
+    head: int = 0
+
+
+async def switch(owner_id: int, session_id: UUID, to: int) -> Switched:
+    """Make the branch of turn `to` the active one. Everybody who watches is told."""
+    done = await write(_switch, owner_id, session_id, to)
+    if done.first and service.running():
+        service.current().hub.branch(session_id, first=done.first, turn=done.turn, head=done.head)
+    return done
 
 
 async def new_session(user: Any) -> UUID:
@@ -93,17 +105,17 @@ async def delete(user: Any, session_id: UUID) -> bool:
     return gone
 
 
-def _switch(owner_id: int, session_id: UUID, to: int) -> tuple[str, int, int]:
+def _switch(owner_id: int, session_id: UUID, to: int) -> Switched:
     mine = ChatSession.objects.filter(pk=session_id, owner_id=owner_id, deleted_at__isnull=True)
     if not mine.exists():
-        return "not_found", 0, 0
+        return Switched("not_found")
     try:
-        branches.switch(session_id, to)
+        first = branches.switch(session_id, to)
     except branches.SessionBusy:
-        return "busy", 0, 0
+        return Switched("busy")
     except branches.UnknownTurn:
-        return "not_found", 0, 0
-    return "switched", *mine.values_list("head_id", "turns_active").get()
+        return Switched("not_found")
+    return Switched("switched", first, *mine.values_list("head_id", "turns_active").get())
 
 
 def _stored(owner_id: int, session_id: UUID, client_id: UUID) -> bool:

@@ -72,7 +72,7 @@ BLANK = TurnShown(id=0, number=0, prompt="", status=Turn.Status.QUEUED, live=Tru
 def page(
     session: ChatSession, *, before: int | None = None, size: int = PAGE, editing: int | None = None
 ) -> Transcript:
-    """The newest turns of the active path, or those before number `before`; turn `editing` with its message in a box."""
+    """The newest turns of the active path, or those before number `before`; that of id `editing` in a box."""
     rows = _rows(session)
     if before is not None:
         rows = rows.filter(number__lt=before)
@@ -84,6 +84,15 @@ def page(
         earlier=found[0].number if found and found[0].number > 1 else None,
         head=session.turns_active,
     )
+
+
+def rest(session: ChatSession, first: int) -> Transcript:
+    """The active path from number `first` on, to be put below what a page shows already; the newest page of it where
+    that is longer than a page should grow at once."""
+    if session.turns_active - first >= 2 * PAGE:
+        return page(session)
+    rows = list(_rows(session).filter(number__gte=first).order_by("number"))
+    return Transcript(turns=_shown(session, rows), earlier=None, head=session.turns_active)
 
 
 def one(session: ChatSession, turn_id: int) -> TurnShown | None:

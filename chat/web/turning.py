@@ -1,5 +1,6 @@
 """What one does with a turn beside writing: look for its other versions, say that it is no good, open its menu."""
 
+from dataclasses import asdict
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -11,7 +12,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from chat.models import ChatSession, Feedback
 from chat.web import sending, transcript
-from chat.web.pages import number, own, page, wants_json
+from chat.web.forms import SwitchForm
+from chat.web.pages import own, page, wants_json
 from chat.web.transcript import TurnShown
 
 
@@ -20,13 +22,15 @@ from chat.web.transcript import TurnShown
 async def switch(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Make another version of a turn, with what followed it, the one that is shown and sent."""
     user = await request.auser()
-    to = number(request.POST.get("to"))
-    answer = await sending.switch(user.pk, session_id, to or 0)
-    if answer == "not_found":
+    form = SwitchForm(request.POST)
+    if not form.is_valid():
+        raise Http404
+    done = await sending.switch(user.pk, session_id, form.cleaned_data["to"])
+    if done.code == "not_found":
         raise Http404
     if wants_json(request):
-        return JsonResponse({"code": answer}, status=409 if answer == "busy" else 200)
-    return _back(session_id, to)
+        return JsonResponse(asdict(done), status=409 if done.code == "busy" else 200)
+    return _back(session_id, form.cleaned_data["to"])
 
 
 @require_GET

@@ -14,6 +14,7 @@ urlpatterns = [
     path("c/<uuid:session_id>/earlier/", views.earlier, name="earlier"),
     path("c/<uuid:session_id>/turns/", views.send, name="turns"),
     path("c/<uuid:session_id>/turns/around/", views.around, name="around"),
+    path("c/<uuid:session_id>/turns/rest/", views.rest, name="rest"),
     path("c/<uuid:session_id>/turns/switch/", turning.switch, name="switch"),
     path("c/<uuid:session_id>/turns/<int:turn_id>/", views.turn, name="turn"),
     path("c/<uuid:session_id>/turns/<int:turn_id>/menu/", turning.menu, name="menu"),

@@ -83,6 +83,16 @@ def earlier(request: HttpRequest, session_id: UUID) -> HttpResponse:
     return render(request, "chat/_turns.html", {"session_id": session.pk, "transcript": shown})
 
 
+@require_safe
+@page
+def rest(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """The turns from a number on (without one: the newest page), for a page that shows other ones, or too few."""
+    session = own(request, session_id)
+    first = number(request.GET.get("from"))
+    shown = transcript.page(session) if first is None else transcript.rest(session, first)
+    return render(request, "chat/_turns.html", {"session_id": session.pk, "transcript": shown})
+
+
 @require_GET
 @page
 def turn(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResponse:
