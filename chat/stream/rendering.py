@@ -61,10 +61,16 @@ class OutOfTime(Exception):
     """The CPU time of this call is used up."""
 
 
-def render(text: str) -> Rendered:
-    """A whole reply as HTML. Never raises on any text."""
+def render(text: str, done: Sequence[tuple[int, str]] = ()) -> Rendered:
+    """A whole reply as HTML. Never raises on any text.
+
+    `done`: what `finished_blocks` made of its beginning, as (end in `text`, HTML). Those are not rendered again,
+    unless the text defines a reference: then any of them may have become a link since.
+    """
     env: dict[str, Any] = {"deadline": time.thread_time() + CPU_LIMIT}
-    html = "\n".join(_render_block(block, env) for block in _blocks(text, env))
+    blocks = _blocks(text, env)
+    ready = {} if env.get("references") else _by_source(text, done)
+    html = "\n".join(ready.get(block.source.rstrip("\n")) or _render_block(block, env) for block in blocks)
     return Rendered(html, RENDERER_VERSION)
 
 
@@ -88,6 +94,16 @@ def finished_blocks(text: str) -> tuple[int, list[str]]:
     return end, done
 
 
+def _by_source(text: str, done: Sequence[tuple[int, str]]) -> dict[str, str]:
+    """Each block that was finished alone, by its source. Several of one look share an end: no telling them apart."""
+    ends = [end for end, _ in done]
+    return {
+        _normal(text[start:end]).rstrip("\n"): html
+        for start, (end, html) in zip([0, *ends], done, strict=False)
+        if ends.count(end) == 1
+    }
+
+
 def plain(text: str) -> str:
     """Text as it stands, escaped, its line breaks kept by the sheet."""
     return f'<p class="plain">{escape(text, quote=False)}</p>'
@@ -109,7 +125,7 @@ class _Block:
 
 def _blocks(text: str, env: dict[str, Any]) -> list[_Block]:
     """The top-level blocks of `text`. Text that can't be split in time is one block without tokens."""
-    source = _NEWLINE.sub("\n", text).replace("\0", "\ufffd")
+    source = _normal(text)
     if not source.strip():
         return []
     tokens: list[Token] = []
@@ -125,6 +141,10 @@ def _blocks(text: str, env: dict[str, Any]) -> list[_Block]:
             groups.append((first, last, []))
         groups[-1][2].append(token)
     return [_Block(group, first, "\n".join(lines[first:last])) for first, last, group in groups]
+
+
+def _normal(text: str) -> str:
+    return _NEWLINE.sub("\n", text).replace("\0", "\ufffd")
 
 
 def _render_block(block: _Block, env: dict[str, Any]) -> str:

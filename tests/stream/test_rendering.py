@@ -304,3 +304,20 @@ class TestGrowingText:
         end, blocks = finished_blocks(text)
         rest = render(text[end:]).html
         assert "\n".join([*blocks, *([rest] if rest else [])]) == render(text).html
+
+    @given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join), st.lists(st.integers(1, 40), max_size=12))
+    @settings(max_examples=200, deadline=None)
+    def test_a_reply_whose_blocks_were_seen_becomes_what_it_would_have_become_unseen(self, text, steps):
+        done: list[tuple[int, str]] = []
+        committed = cut = 0
+        for step in steps:
+            cut = min(len(text), cut + step)
+            used, blocks = finished_blocks(text[committed:cut])
+            committed += used
+            done += [(committed, html) for html in blocks]
+        assert render(text, done) == render(text)
+
+    def test_blocks_that_were_seen_are_not_rendered_again(self, monkeypatch):
+        end, blocks = finished_blocks("one\n\ntwo\n")
+        monkeypatch.setattr(rendering, "_render_block", lambda block, env: "anew")
+        assert render("one\n\ntwo", [(end, html) for html in blocks]).html == "<p>one</p>\nanew"
