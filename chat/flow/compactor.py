@@ -66,7 +66,7 @@ def due_level(loaded: Loaded, budget: Budget, policy: Policy, counter: Counter) 
     if not compacts(loaded.strategy, loaded.mode):
         return "none"
     history = loaded.history
-    held = counter.count(history.instructions) + sum(one.tokens for one in history.summaries)
+    held = counter.count(history.instructions) + sum(one.tokens for one in (*history.summaries, *history.documents))
     newest = max((one.last for one in history.summaries), default=0)
     messages = (loaded.number - 1 - newest) * MESSAGES_A_TURN
     return level(loaded.open_tokens, messages, room=budget.room(held), policy=policy)

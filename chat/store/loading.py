@@ -103,6 +103,7 @@ class Head(NamedTuple):
     compactions: int
     marked: int
     instructions: str
+    documents: bool
 
 
 class Row(NamedTuple):
@@ -177,8 +178,17 @@ def _read(head: Head, limits: LoadLimits) -> tuple[Window, int | None]:
     rows = [*marked, *turns]
     steps = _steps([row.id for row in rows if row.step_count])
     summaries = statements.rows(statements.SUMMARIES, [head.session_id]) if head.compactions else []
+    documents = statements.rows(statements.DOCUMENTS, [head.session_id, True, True]) if head.documents else []
     version, facts = _facts(head)
-    window = Window(turns=rows, marked=len(marked), steps=steps, excluded=excluded, summaries=summaries, facts=facts)
+    window = Window(
+        turns=rows,
+        marked=len(marked),
+        steps=steps,
+        excluded=excluded,
+        summaries=summaries,
+        facts=facts,
+        documents=documents,
+    )
     return window, version
 
 
@@ -201,6 +211,17 @@ def _loaded(turn_id: int, head: Head, window: Window) -> Loaded:
         window=window,
         history=context.History(
             instructions=head.instructions,
+            documents=tuple(
+                context.Document(
+                    name=name,
+                    text=text,
+                    tokens=tokens,
+                    ref=f"{context.DOCUMENT_REF}{pk}",
+                    turn=number,
+                    settled=since <= head.prefix_version,
+                )
+                for pk, name, text, tokens, since, number in window.documents
+            ),
             facts=_told(head, window.facts),
             summaries=tuple(
                 context.Summary(first=first, last=last, text=text, tokens=tokens, tier=tier, ref=f"S{pk}")

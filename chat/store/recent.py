@@ -33,6 +33,7 @@ class Window:
     excluded: list[tuple[int, str]]
     summaries: list[Any]
     facts: list[Any]
+    documents: list[Any]
 
     def followed_by(self, row: tuple[Any, ...], steps: list[list[Any]], key: Key, upto: int) -> "Window | None":
         """The window after one more turn, whose running sum of tokens is `upto`; None when an older turn would have
@@ -48,14 +49,17 @@ class Window:
     def to_json(self) -> str:
         """As text, for a cache."""
         return json.dumps(
-            [self.turns, self.marked, list(self.steps.items()), self.excluded, self.summaries, self.facts]
+            [
+                *(self.turns, self.marked, list(self.steps.items())),
+                *(self.excluded, self.summaries, self.facts, self.documents),
+            ]
         )
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Window":
         """From `to_json`. Raises ValueError or TypeError for anything else."""
-        turns, marked, steps, excluded, summaries, facts = json.loads(text)
-        return cls(turns, marked, dict(steps), excluded, summaries, facts)
+        turns, marked, steps, excluded, summaries, facts, documents = json.loads(text)
+        return cls(turns, marked, dict(steps), excluded, summaries, facts, documents)
 
 
 class Recent(Protocol):

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from chat.models import ChatSession, Fact, Instructions, Manifest, Summary, Turn
+from chat.models import ChatSession, Document, Fact, Instructions, Manifest, Summary, Turn
 
 _TURNS = Turn._meta.db_table
 _SESSIONS = ChatSession._meta.db_table
@@ -19,13 +19,15 @@ _MANIFESTS = Manifest._meta.db_table
 _INSTRUCTIONS = Instructions._meta.db_table
 _SUMMARIES = Summary._meta.db_table
 _FACTS = Fact._meta.db_table
+_DOCUMENTS = Document._meta.db_table
 
 HEAD = f"""
 SELECT t.session_id, t.number, t.prompt, t.parent_id,
        p.tokens_upto, p.reply_tokens, p.reply_source,
        m.measured, m.context_version, m.window_from, m.model,
        s.owner_id, s.model, s.strategy, s.mode, s.window_messages, s.context_version, s.prefix_version,
-       s.window_from, s.open_tokens, s.compactions, s.marked, i.text
+       s.window_from, s.open_tokens, s.compactions, s.marked, i.text,
+       EXISTS (SELECT 1 FROM {_DOCUMENTS} d WHERE d.session_id = s.id AND d.removed_at IS NULL)
 FROM {_TURNS} t
 JOIN {_SESSIONS} s ON s.id = t.session_id
 JOIN {_INSTRUCTIONS} i ON i.id = s.instructions_id
@@ -62,6 +64,17 @@ SUMMARIES = f"""
 SELECT id, first, last, text, tokens, tier FROM {_SUMMARIES}
 WHERE session_id = %s AND state = 'active' ORDER BY first"""
 """The active summaries, oldest first: session."""
+
+DOCUMENTS = f"""
+SELECT d.id, d.name, d.text, d.tokens, d.since, t.number
+FROM {_DOCUMENTS} d JOIN {_TURNS} t ON t.id = d.turn_id
+WHERE d.session_id = %s AND d.removed_at IS NULL AND (t.active = %s OR EXISTS (
+    SELECT 1 FROM {_TURNS} a
+    WHERE a.session_id = t.session_id AND a.active = %s AND a.number = t.number
+      AND (a.number = 1 OR a.parent_id = t.parent_id)))
+ORDER BY d.since, d.id"""
+"""The attached documents of the active path, as they came: those of its turns, and of another version of one of them.
+Parameters: session, True, True. Ordered by when they began to be seen, so that a new one is always the last."""
 
 _LEASE = {
     "postgresql": "statement_timestamp() + %s * interval '1 second'",

@@ -19,6 +19,7 @@ WINDOW = Window(
     excluded=[[1, "user"]],
     summaries=[[1, 1, 2, "Before.", 3, 1]],
     facts=[[1, "id", "A-7731", "my number is A-7731", 1, False, 0, None]],
+    documents=[[3, "order.csv", "number,state", 12, 7, 2]],
 )
 
 
