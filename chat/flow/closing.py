@@ -33,6 +33,7 @@ PRIORITY = {"soft": 0, "high": 10, "hard": 20}
 # A measured prompt this far from its estimate is not one prompt's difference: something else changed too.
 LEAST_RATIO, MOST_RATIO = 0.25, 4.0
 PESSIMISTIC = Counter()
+SENT = ("verbatim", "clamped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,8 @@ async def ending(
     usage = running.usage
     measured = usage.total_input or None
     counter = engine.counter(loaded.model if loaded else settings.CHAT_MODEL)
-    rendered = await asyncio.to_thread(rendering.render, text) if text.strip() else None
+    seen = running.live.blocks if running.live and text == running.text else []
+    rendered = await asyncio.to_thread(rendering.render, text, seen) if text.strip() else None
     thinking = sum(step.tokens for step in running.steps if step.kind == "thinking")
     whole = bool(running.stop_reason)
     prompt_tokens = _measured_prompt(loaded, assembled, measured)
@@ -97,7 +99,7 @@ async def ending(
             measured=measured,
             estimated=assembled.manifest.estimated,
             reply_tokens=outcome.reply_tokens,
-            verbatim=loaded.number - assembled.manifest.window_from + 1,
+            verbatim=sum(run.last - run.first + 1 for run in assembled.manifest.runs if run.how in SENT),
             compacts=compacts(loaded.strategy, loaded.mode),
         ).to_dict()
         call = _call(running, loaded, budget, policy, assembled, bare(error) or "ok")
