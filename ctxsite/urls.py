@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
 
-from chat.web import health, signup
+from chat.web import health, sharing, signup
 
 sign_in = auth.LoginView.as_view(redirect_authenticated_user=True, extra_context={"signup": settings.CHAT_SIGNUP})
 
@@ -15,6 +15,7 @@ urlpatterns = [
     path("accounts/login/", sign_in, name="login"),
     path("accounts/signup/", signup.signup, name="signup"),
     path("accounts/logout/", auth.LogoutView.as_view(), name="logout"),
+    path("s/<str:token>/", sharing.shared, name="shared"),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("monitoring/", include("monitoring.urls")),

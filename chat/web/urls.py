@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat.web import turning, views
+from chat.web import giving, sharing, turning, views
 
 app_name = "chat"
 
@@ -23,4 +23,8 @@ urlpatterns = [
     path("c/<uuid:session_id>/rename/", views.rename, name="rename"),
     path("c/<uuid:session_id>/options/", views.options, name="options"),
     path("c/<uuid:session_id>/delete/", views.delete, name="delete"),
+    path("c/<uuid:session_id>/share/", sharing.share, name="share"),
+    path("c/<uuid:session_id>/export.md", giving.export, {"form": "md"}, name="export-markdown"),
+    path("c/<uuid:session_id>/export.json", giving.export, {"form": "json"}, name="export-json"),
+    path("account/download/", giving.everything, name="download"),
 ]

@@ -1,4 +1,4 @@
-// Copy: a reply as it was written (markdown), or one block of code.
+// Copy: a reply as it was written (markdown), or one block of code, or what stands in a field.
 
 const SHOWN_MS = 1500;
 
@@ -13,10 +13,12 @@ const write = async (text) => {
   box.remove();
 };
 
-const source = (button) =>
-  button.dataset.copy === "code"
+const source = (button) => {
+  if (button.dataset.copy === "field") return document.getElementById(button.dataset.of).value;
+  return button.dataset.copy === "code"
     ? button.closest("figure").querySelector("pre").textContent
     : button.closest(".turn").querySelector("template.source").content.textContent;
+};
 
 export const copying = (said) => {
   document.addEventListener("click", async (event) => {

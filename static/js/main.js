@@ -3,6 +3,7 @@
 import { Composer } from "./composer.js";
 import { converse } from "./conversation.js";
 import { copying } from "./copying.js";
+import { dialogs } from "./dialogs.js";
 import { popovers } from "./popovers.js";
 import { Scroll } from "./scroll.js";
 import { settle } from "./settling.js";
@@ -48,6 +49,7 @@ const welcome = () => {
 
 scroll.start();
 popovers();
+dialogs();
 const said = document.createElement("p");
 said.className = "vh";
 said.setAttribute("role", "status");

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from chat.models import ChatSession, Fact, Notice, Step, Summary, Turn
 from chat.store import branches, coverage, integrity, sessions
-from chat.store.portable import archive, markdown, reading, storing
+from chat.store.portable import dumping, markdown, reading, storing
 from chat.store.portable.values import Broken, Conversation, Exchange
 
 pytestmark = pytest.mark.django_db
@@ -153,9 +153,9 @@ class TestOurs:
     def test_what_goes_out_comes_back_equal(self, tmp_path: Path, alice: Any, bob: Any) -> None:
         session = rich(alice)
         assert clean(session=session)
-        out = archive.dump(session)
+        out = dumping.dump(session)
         copy = taken_in(tmp_path, bob, out)
-        assert archive.dump(copy) == out
+        assert dumping.dump(copy) == out
         assert clean(session=copy)
         totals = (
             "turns_active",
@@ -172,9 +172,9 @@ class TestOurs:
 
     def test_a_turn_that_is_still_being_answered_is_left_out(self, alice: Any) -> None:
         session = rich(alice)
-        before = archive.dump(session)
+        before = dumping.dump(session)
         branches.new_turn(session, prompt="live", client_id=session.pk, tokens=3)
-        assert [turn["prompt"] for turn in archive.dump(session)["turns"]] == [t["prompt"] for t in before["turns"]]
+        assert [turn["prompt"] for turn in dumping.dump(session)["turns"]] == [t["prompt"] for t in before["turns"]]
 
     @pytest.mark.parametrize(
         ("where", "value", "sentence"),
@@ -200,7 +200,7 @@ class TestOurs:
     def test_what_does_not_hold_together_is_refused_with_its_place(
         self, tmp_path: Path, alice: Any, where: tuple[Any, ...], value: Any, sentence: str
     ) -> None:
-        out = archive.dump(rich(alice))
+        out = dumping.dump(rich(alice))
         target: Any = out
         for step in where[:-1]:
             target = target[step]
@@ -211,7 +211,7 @@ class TestOurs:
         assert ChatSession.objects.count() == 1
 
     def test_a_missing_value_is_named(self, tmp_path: Path, alice: Any) -> None:
-        out = archive.dump(rich(alice))
+        out = dumping.dump(rich(alice))
         del out["facts"][0]["since"]
         with pytest.raises(Broken, match="facts 0: 'since' is missing"):
             taken_in(tmp_path, alice, out)
@@ -283,7 +283,7 @@ class TestCommands:
         path = tmp_path / "out.json"
         path.write_text(run("export_conversation", str(session.pk)))
         run("import_conversations", path, user="bob")
-        assert archive.dump(bob.chat_sessions.get()) == archive.dump(session)
+        assert dumping.dump(bob.chat_sessions.get()) == dumping.dump(session)
 
     def test_an_export_may_be_markdown_and_a_deleted_conversation_is_not_there(self, alice: Any) -> None:
         session = sessions.create(alice, title="Empty")

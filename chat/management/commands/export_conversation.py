@@ -1,6 +1,5 @@
 """Give a conversation out, to be read by people or by import_conversations."""
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
@@ -8,7 +7,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 
 from chat.models import ChatSession
-from chat.store.portable import archive, markdown
+from chat.store.portable import dumping, markdown
 
 
 class Command(BaseCommand):
@@ -30,4 +29,5 @@ class Command(BaseCommand):
         if options["format"] == "markdown":
             self.stdout.write(markdown.render(session), ending="")
         else:
-            self.stdout.write(json.dumps(archive.dump(session), ensure_ascii=False, indent=1))
+            for piece in dumping.pieces(session):
+                self.stdout.write(piece, ending="")

@@ -1,5 +1,5 @@
 """Conversations that come and go as files: read from other products, kept and shown in a form of our own.
 
-`reading.read` takes a file apart, `storing.store` keeps a conversation, `archive.dump` and `markdown.render` give
+`reading.read` takes a file apart, `storing.store` keeps a conversation, `dumping.dump` and `markdown.render` give
 one out.
 """

@@ -1,44 +1,23 @@
 """Our own format: a whole conversation as JSON, and its rows again.
 
-What `dump` gives out, `rows` takes in: turns with their branches and usage, summaries, notices, facts. Rows name one
+What `dumping` gives out, `rows` takes in: turns with their branches and usage, summaries, notices, facts. Rows name one
 another by their place in the file, never by a database id. Left out: a turn that is still being answered; manifests
 and recorded calls, which tell of requests that another installation made.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
-from chat.models import ChatSession, Fact, Notice, Step, Summary, Turn
+from chat.models import ChatSession, Document, Fact, Feedback, Notice, Step, Summary, Thought, Turn
+from chat.store.portable import columns
 from chat.store.portable.fields import clean, may, obj, take
 from chat.store.portable.values import Broken, Conversation, Exchange
 
 NAME = "ours"
-MARK = "context-chat"
-VERSION = 1
-
-SESSION = (
-    "title", "model", "mode", "strategy", "window_messages", "context_version", "prefix_version", "window_from",
-    "compactions", "trims", "seen", "pinned", "archived_at", "created_at", "updated_at",
-)  # fmt: skip
-TURN = (
-    "number", "active", "kind", "prompt", "reply", "status", "error", "stop_reason", "usage", "prompt_tokens",
-    "prompt_source", "reply_tokens", "reply_source", "digest", "pinned_since", "excluded_by", "redacted_at",
-    "created_at", "closed_at",
-)  # fmt: skip
-STEP = ("index", "kind", "call_id", "name", "body", "tokens", "is_error", "finished_at")
-SUMMARY = (
-    "tier", "first", "last", "state", "version", "text", "tokens", "source_tokens", "source_hash", "input_hash",
-    "model", "made_by", "gate", "reason", "created_at", "committed_at",
-)  # fmt: skip
-NOTICE = ("kind", "first", "last", "tokens_before", "tokens_after", "model", "created_at", "ended_at")
-FACT = ("kind", "value", "quote", "since", "pinned", "made_by", "created_at", "forgotten_at")
-
-USAGE = ("input", "cache_read", "cache_write", "output")
 
 
 @dataclass(slots=True)
@@ -51,79 +30,24 @@ class Rows:
     parents: list[int | None] = field(default_factory=list)
     leaves: list[int | None] = field(default_factory=list)
     steps: list[tuple[int, Step]] = field(default_factory=list)
+    thoughts: list[tuple[int, Thought]] = field(default_factory=list)
+    feedback: list[tuple[int, Feedback]] = field(default_factory=list)
+    documents: list[tuple[Document, int | None]] = field(default_factory=list)
     summaries: list[tuple[Summary, dict[str, int | None]]] = field(default_factory=list)
     notices: list[tuple[Notice, dict[str, int | None]]] = field(default_factory=list)
     facts: list[tuple[Fact, dict[str, int | None]]] = field(default_factory=list)
 
 
-# --- giving out ---
-
-
-def dump(session: ChatSession) -> dict[str, Any]:
-    """One conversation as plain values, ready for JSON. The same conversation always gives the same."""
-    turns = list(session.turns.filter(status__in=Turn.TERMINAL).order_by("number", "id"))
-    at = {turn.pk: index for index, turn in enumerate(turns)}
-    steps: dict[int, list[Step]] = {}
-    for step in Step.objects.filter(turn__session=session).order_by("turn_id", "index"):
-        steps.setdefault(step.turn_id, []).append(step)
-    # Rows that rest on a turn still being answered go with it.
-    summaries = [one for one in session.summaries.order_by("id") if one.until_id in at]
-    which = {one.pk: index for index, one in enumerate(summaries)}
-    facts = [one for one in session.facts.order_by("id") if one.turn_id is None or one.turn_id in at]
-    fact_at = {one.pk: index for index, one in enumerate(facts)}
-    return {
-        "format": MARK,
-        "version": VERSION,
-        "session": _out(session, SESSION) | {"instructions": session.instructions.text},
-        "turns": [
-            _out(turn, TURN)
-            | {
-                "parent": at.get(turn.parent_id),
-                "leaf": at.get(turn.leaf_id),
-                "steps": [_out(step, STEP) for step in steps.get(turn.pk, [])],
-            }
-            for turn in turns
-        ],
-        "summaries": [
-            _out(one, SUMMARY)
-            | {
-                "until": at[one.until_id],
-                "replaces": which.get(one.replaces_id),
-                "merged_into": which.get(one.merged_into_id),
-            }
-            for one in summaries
-        ],
-        "notices": [
-            _out(one, NOTICE)
-            | {"until": at[one.until_id], "turn": at.get(one.turn_id), "summary": which.get(one.summary_id)}
-            for one in session.notices.order_by("id")
-            if one.until_id in at
-        ],
-        "facts": [
-            _out(one, FACT) | {"turn": at.get(one.turn_id), "supersedes": fact_at.get(one.supersedes_id)}
-            for one in facts
-        ],
-    }
-
-
-def _out(row: Model, names: Iterable[str]) -> dict[str, Any]:
-    values = ((name, getattr(row, name)) for name in names)
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values}
-
-
-# --- taking in ---
-
-
 def fits(item: Mapping[str, Any]) -> bool:
     """Whether this looks like a conversation of this format."""
-    return item.get("format") == MARK
+    return item.get("format") == columns.MARK
 
 
 def parse(item: Mapping[str, Any], place: str) -> Conversation:
     """Read one conversation. Raises Broken."""
     version = take(item, "version", int, place)
-    if version != VERSION:
-        raise Broken(f"{place}: this is version {version} of the format; {VERSION} can be read.")
+    if version != columns.VERSION:
+        raise Broken(f"{place}: this is version {version} of the format; {columns.VERSION} can be read.")
     read = rows(item, place)
     turns = tuple(
         Exchange(prompt=turn.prompt, reply=turn.reply, parent=parent, active=turn.active, at=turn.created_at)
@@ -143,12 +67,16 @@ def rows(item: Mapping[str, Any], place: str) -> Rows:
     """The rows of an archive, each value checked by its own field. Raises Broken."""
     session = take(item, "session", dict, place)
     out = Rows(
-        session=_in(ChatSession, session, SESSION, f"{place}, session"),
+        session=_in(ChatSession, columns.LATER["session"] | session, columns.SESSION, f"{place}, session"),
         instructions=clean(take(session, "instructions", str, f"{place}, session")),
     )
     for index, (entry, where) in enumerate(_entries(item, "turns", place)):
         _take_turn(out, entry, index, where)
     _check_path(out, place)
+    if "documents" in item:
+        for entry, where in _entries(item, "documents", place):
+            link = _link(entry, "turn", len(out.turns), where)
+            out.documents.append((Document(**_in(Document, entry, columns.DOCUMENT, where)), link))
     for entry, where in _entries(item, "summaries", place):
         index, count = len(out.summaries), len(_list(item, "summaries", place))
         links = {
@@ -156,7 +84,7 @@ def rows(item: Mapping[str, Any], place: str) -> Rows:
             "replaces": _link(entry, "replaces", count, where, but=index),
             "merged_into": _link(entry, "merged_into", count, where, but=index),
         }
-        one = Summary(**_in(Summary, entry, SUMMARY, where))
+        one = Summary(**_in(Summary, entry, columns.SUMMARY, where))
         if out.turns[links["until"] or 0].number != one.last:
             raise Broken(f"{where}: it does not end where its last turn is.")
         out.summaries.append((one, links))
@@ -166,18 +94,18 @@ def rows(item: Mapping[str, Any], place: str) -> Rows:
             "turn": _link(entry, "turn", len(out.turns), where),
             "summary": _link(entry, "summary", len(out.summaries), where),
         }
-        out.notices.append((Notice(**_in(Notice, entry, NOTICE, where)), links))
+        out.notices.append((Notice(**_in(Notice, entry, columns.NOTICE, where)), links))
     for entry, where in _entries(item, "facts", place):
         links = {
             "turn": _link(entry, "turn", len(out.turns), where),
             "supersedes": _link(entry, "supersedes", len(out.facts), where),
         }
-        out.facts.append((Fact(**_in(Fact, entry, FACT, where)), links))
+        out.facts.append((Fact(**_in(Fact, entry, columns.FACT, where)), links))
     return out
 
 
 def _take_turn(out: Rows, entry: Mapping[str, Any], index: int, where: str) -> None:
-    turn = Turn(**_in(Turn, entry, TURN, where))
+    turn = Turn(**_in(Turn, entry, columns.TURN, where))
     parent = _link(entry, "parent", index, where)
     if turn.number != (out.turns[parent].number + 1 if parent is not None else 1):
         raise Broken(f"{where}: its number does not follow that of its parent.")
@@ -187,13 +115,13 @@ def _take_turn(out: Rows, entry: Mapping[str, Any], index: int, where: str) -> N
         raise Broken(f"{where}: it is on the active path, and its parent is not.")
     if turn.usage is not None and (
         not isinstance(turn.usage, dict)
-        or any(not isinstance(turn.usage.get(name), int) or turn.usage[name] < 0 for name in USAGE)
+        or any(not isinstance(turn.usage.get(name), int) or turn.usage[name] < 0 for name in columns.USAGE)
     ):
-        raise Broken(f"{where}: its usage does not hold {', '.join(USAGE)}.")
+        raise Broken(f"{where}: its usage does not hold {', '.join(columns.USAGE)}.")
     if turn.status == Turn.Status.COMPLETE and not (turn.stop_reason and turn.closed_at and turn.usage):
         raise Broken(f"{where}: it is complete without a stop reason, a closing time and usage.")
     steps = [
-        Step(**_in(Step, obj(one, f"{where}, step {number}"), STEP, f"{where}, step {number}"))
+        Step(**_in(Step, obj(one, f"{where}, step {number}"), columns.STEP, f"{where}, step {number}"))
         for number, one in enumerate(may(entry, "steps", list, []))
     ]
     turn.step_count = len(steps)
@@ -201,6 +129,11 @@ def _take_turn(out: Rows, entry: Mapping[str, Any], index: int, where: str) -> N
     out.parents.append(parent)
     out.leaves.append(_link(entry, "leaf", 1 << 31, where))
     out.steps += [(index, step) for step in steps]
+    if (given := entry.get("thought")) is not None:
+        out.thoughts.append((index, Thought(**_in(Thought, obj(given, where), columns.THOUGHT, f"{where}, thought"))))
+    if (given := entry.get("feedback")) is not None:
+        said = _in(Feedback, obj(given, where), columns.FEEDBACK, f"{where}, feedback")
+        out.feedback.append((index, Feedback(**said)))
 
 
 def _check_path(out: Rows, place: str) -> None:

@@ -1,8 +1,10 @@
 """A conversation to read: its shown path as Markdown, with the notices where they stand, summaries, facts, usage."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from chat.models import ChatSession, Fact, Notice, Summary, Turn
+
+BATCH = 200
 
 _NOTICES = {
     Notice.Kind.COMPRESSED: "Earlier parts of this conversation were compressed for length",
@@ -16,18 +18,30 @@ _NOTICES = {
 
 def render(session: ChatSession) -> str:
     """The conversation as one Markdown text. The words stand as they were written."""
-    turns = list(session.turns.filter(active=True, status__in=Turn.TERMINAL).order_by("number"))
+    return "".join(pieces(session))
+
+
+def pieces(session: ChatSession) -> Iterator[str]:
+    """The same in pieces, a turn at a time. No cursor stays open between two."""
+    path = session.turns.filter(active=True, status__in=Turn.TERMINAL).order_by("number")
+    keys = list(path.values_list("pk", flat=True))
     siblings = _siblings(session)
     notices: dict[int, list[Notice]] = {}
     for notice in session.notices.filter(until__active=True, ended_at__isnull=True).order_by("id"):
         notices.setdefault(notice.last, []).append(notice)
-    parts = [f"# {session.title or 'Conversation'}", _about(session, len(turns))]
-    for turn in turns:
-        parts += _turn(turn, siblings.get(turn.number, 0))
-        parts += [f"---\n*{_notice(notice)}*\n\n---" for notice in notices.get(turn.number, [])]
-    parts += _summaries(session)
-    parts += _facts(session)
-    return "\n\n".join(parts) + "\n"
+    attached: dict[int | None, list[str]] = {}
+    for turn_id, name in session.documents.order_by("id").values_list("turn_id", "name"):
+        attached.setdefault(turn_id, []).append(name)
+    yield f"# {session.title or 'Conversation'}\n\n{_about(session, len(keys))}\n"
+    for first in range(0, len(keys), BATCH):
+        rows = Turn.objects.in_bulk(keys[first : first + BATCH])
+        for turn in (rows[pk] for pk in keys[first : first + BATCH] if pk in rows):
+            for part in _turn(turn, siblings.get(turn.number, 0), attached.get(turn.pk, [])):
+                yield f"\n{part}\n"
+            for notice in notices.get(turn.number, []):
+                yield f"\n---\n*{_notice(notice)}*\n\n---\n"
+    for part in (*_summaries(session), *_facts(session)):
+        yield f"\n{part}\n"
 
 
 def _about(session: ChatSession, turns: int) -> str:
@@ -51,9 +65,11 @@ def _siblings(session: ChatSession) -> dict[int, int]:
     return others
 
 
-def _turn(turn: Turn, others: int) -> Iterable[str]:
+def _turn(turn: Turn, others: int, attached: list[str]) -> Iterable[str]:
     yield f"## Turn {turn.number}"
     yield f"**User:**\n\n{turn.prompt}"
+    if attached:
+        yield f"*Attached: {', '.join(attached)}*"
     yield f"**Assistant:**\n\n{turn.reply}" if turn.reply else "**Assistant:** *(no reply)*"
     notes = []
     if turn.status != Turn.Status.COMPLETE:

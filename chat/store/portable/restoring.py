@@ -1,8 +1,9 @@
 """The rows of our own format into the tables: as they were, under ids of this database."""
 
+import hashlib
 from typing import Any
 
-from chat.models import ChatSession, Fact, Notice, Step, Summary
+from chat.models import ChatSession, Document, Fact, Feedback, Notice, Step, Summary, Thought
 from chat.store import coverage, sessions
 from chat.store.portable import archive, inserting
 from chat.store.portable.values import Broken, Conversation
@@ -21,6 +22,7 @@ def restore(owner, conversation: Conversation, values: dict[str, Any]) -> ChatSe
     for index, step in rows.steps:
         step.turn = rows.turns[index]
     Step.objects.bulk_create((step for _, step in rows.steps), batch_size=inserting.BATCH)
+    _restore_beside(session, rows)
     _restore_memory(session, rows, conversation.place)
     head = max((turn for turn in rows.turns if turn.active), key=lambda turn: turn.number)
     inserting.total(session, rows.turns, head, updated_at=rows.session["updated_at"])
@@ -34,6 +36,21 @@ def _sum_up(rows: archive.Rows) -> None:
         own[index] += step.tokens
     for index, (turn, parent) in enumerate(zip(rows.turns, rows.parents, strict=True)):
         turn.tokens_upto = own[index] + (rows.turns[parent].tokens_upto if parent is not None else 0)
+
+
+def _restore_beside(session: ChatSession, rows: archive.Rows) -> None:
+    """Thoughts, feedback and documents. A document's hash is made anew: it stands for the text that is there."""
+    for index, thought in rows.thoughts:
+        thought.turn = rows.turns[index]
+    Thought.objects.bulk_create((thought for _, thought in rows.thoughts), batch_size=inserting.BATCH)
+    for index, said in rows.feedback:
+        said.turn, said.user = rows.turns[index], session.owner
+    Feedback.objects.bulk_create((said for _, said in rows.feedback), batch_size=inserting.BATCH)
+    for document, turn in rows.documents:
+        document.session = session
+        document.turn = rows.turns[turn] if turn is not None else None
+        document.digest = hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).hexdigest()
+    Document.objects.bulk_create((document for document, _ in rows.documents), batch_size=inserting.BATCH)
 
 
 def _restore_memory(session: ChatSession, rows: archive.Rows, place: str) -> None:

@@ -15,7 +15,7 @@ from chat.context.tokens import Counter, Ratios
 from chat.models import Calibration, ChatSession, Fact, Turn
 from chat.store import closing, coverage, facts, sessions
 from chat.store.portable import inserting, restoring
-from chat.store.portable.archive import USAGE
+from chat.store.portable.columns import USAGE
 from chat.store.portable.values import Broken, Conversation
 
 STOP_REASON = "imported"
