@@ -122,7 +122,6 @@ def switch(session_id, to_id: int) -> int | None:
         to = Turn.objects.filter(session_id=session_id, pk=to_id).first()
         if to is None:
             raise UnknownTurn
-        return fork
         if to.active:
             return None
         # `to` may hang below a branch that is itself inactive: the swap starts where the two paths part.
@@ -135,6 +134,7 @@ def switch(session_id, to_id: int) -> int | None:
         Turn.objects.filter(pk__in=coming).update(active=True)
         head = Turn.objects.values_list("pk", "number").get(pk=target)
         settle(session, fork, head[0], head[1])
+        return fork
 
 
 def _inactive_line(turn_id: int) -> list[int]:
@@ -169,8 +169,6 @@ def new_turn(
 def sibling(
     session: ChatSession,
     of: Turn,
-    # What was seen there is another version: the new one is news once it has ended.
-    ChatSession.objects.filter(pk=session.pk, seen__gte=turn.number).update(seen=turn.number - 1)
     *,
     prompt: str,
     client_id: uuid.UUID,
@@ -183,6 +181,8 @@ def sibling(
     values = {"prompt": prompt, "client_id": client_id, "tokens": tokens, "owner": owner, "kind": of.kind}
     turn = _insert(session, of.parent, **values, **held)
     settle(session, of.number, turn.pk, turn.number)
+    # What was seen there is another version: the new one is news once it has ended.
+    ChatSession.objects.filter(pk=session.pk, seen__gte=turn.number).update(seen=turn.number - 1)
     return turn
 
 
