@@ -1,8 +1,9 @@
 """Run every test on SQLite, then on PostgreSQL, and say how many passed on each. `python -m tests [--quick]`
 
 The last line is `N passed, M failed, K skipped`. With CI set, a skipped test is a failure. A test that is true of
-one engine only carries the mark `sqlite` or `postgresql`; all others must be the same on both. The fault tests run
-once: each of them starts the database that it is about.
+one engine only carries the mark `sqlite` or `postgresql`; all others must be the same on both. What is seen in a
+browser is tried on SQLite, and the main stories on PostgreSQL too: below the pages everything was tried on both. The
+fault tests run once: each of them starts the database that it is about.
 """
 
 import argparse
@@ -37,6 +38,7 @@ LONG = (
     "tests/web/test_fuzzed_frames.py",
 )
 FAULTS = "tests/faults"
+MAIN_STORIES = "tests/browser/test_stories.py"
 # Where the site would look for its own; and what makes each process of the tests compile all that it imports.
 UNWANTED = ("DATABASE_URL", "REDIS_URL", "HOST", "PORT", "PYTHONDONTWRITEBYTECODE")
 
@@ -92,17 +94,6 @@ def run(environment: dict[str, str], *arguments: str) -> Outcome:
     return outcome
 
 
-def both(first: Outcome, second: Outcome) -> Outcome:
-    """Two runs on one database as one outcome."""
-    return Outcome(
-        passed=first.passed | second.passed,
-        failed=first.failed | second.failed,
-        skipped=first.skipped | second.skipped,
-        engine_specific=first.engine_specific | second.engine_specific,
-        broken=first.broken or second.broken,
-    )
-
-
 def differences(outcomes: dict[str, Outcome]) -> list[str]:
     """Tests that were not run on both databases, without a mark that says why."""
     common = [
@@ -125,11 +116,13 @@ def main() -> int:
         with database(name) as environment:
             left_out = [f"--ignore={path}" for path in (FAULTS, *(LONG if options.quick else ()))]
             outcomes[name] = run(environment, "-m", "not browser", "-n", WORKERS, "--dist", "loadfile", *left_out)
-            if not options.quick:
-                # One at a time: a browser, a server and the stand-in share the two cores.
-                outcomes[name] = both(outcomes[name], run(environment, "-m", "browser", f"--ignore={FAULTS}"))
     unequal = differences(outcomes)
     if not options.quick:
+        # One at a time: a browser, a server and the stand-in share the two cores.
+        for name, what in (("SQLite", f"--ignore={FAULTS}"), ("PostgreSQL", MAIN_STORIES)):
+            print(f"\n== Browser, {name} ==", flush=True)
+            with database(name) as environment:
+                outcomes[f"Browser, {name}"] = run(environment, "-m", "browser", what)
         print("\n== Faults ==", flush=True)
         with database("SQLite") as environment:
             # One at a time: their figures are of processes that have the machine to themselves.
@@ -139,11 +132,11 @@ def main() -> int:
     for name, outcome in outcomes.items():
         specific = f", of which {len(outcome.engine_specific)} true of {name} only" if outcome.engine_specific else ""
         print(
-            f"{name + ':':12} {len(outcome.passed)} passed{specific}, {len(outcome.failed)} failed,"
+            f"{name + ':':20} {len(outcome.passed)} passed{specific}, {len(outcome.failed)} failed,"
             f" {len(outcome.skipped)} skipped{' (pytest itself failed)' if outcome.broken else ''}"
         )
         for test in sorted(outcome.engine_specific):
-            print(f"             {name} only: {test}")
+            print(f"{'':20} {name} only: {test}")
     if options.quick:
         print(f"Left out of the quick run: the browser, PostgreSQL, {', '.join((FAULTS, *LONG))}")
     for test in unequal:
