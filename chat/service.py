@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -108,6 +109,7 @@ class Service:
         op: str = "new",
         of: int | None = None,
         base: int | None = None,
+        documents: Sequence[int] = (),
         caps: Caps | None = None,
     ) -> Opened | Rejected:
         """Store a user's message as a turn and wake the runner; see flow.opening. `caps`: other than the settings'."""
@@ -120,6 +122,7 @@ class Service:
             op=op,
             of=of,
             base=base,
+            documents=documents,
             count=self.engine.counter(settings.CHAT_MODEL).count,
             refusal=self.engine.provider.refusal,
             worth=partial(allowing.most, self.engine),

@@ -1,7 +1,7 @@
 """Opening a turn: the user's message becomes a row, exactly once, or a clear refusal; one transaction."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -11,6 +11,7 @@ from chat.context.prompts import CONTINUE
 from chat.context.tokens import Counter
 from chat.models import ChatSession, Turn
 from chat.store import branches, quotas
+from chat.store import documents as attached
 from chat.store.database import storable
 from chat.store.quotas import Caps, Over
 
@@ -52,6 +53,7 @@ def open_turn(
     op: str = "new",
     of: int | None = None,
     base: int | None = None,
+    documents: Sequence[int] = (),
     count: Callable[[str], int] = PESSIMISTIC.count,
     refusal: Callable[[str], float] = lambda model: 0.0,
     worth: Callable[[ChatSession, int], tuple[int, int]] = lambda session, prompt: (session.open_tokens + prompt, 0),
@@ -63,13 +65,14 @@ def open_turn(
     `op` "new" appends; "edit", "regenerate" and "retry" open a sibling of the active turn `of`, the last two with
     its own prompt; "continue" appends to `of`, the head, whose reply was cut off, with words of our own. Sending the
     same `client_id` with the same words again is answered with the same turn. `refusal` says for how many seconds a
-    model is not to be called; `worth` what the call can use at most (tokens, millionths of a US dollar), which is set
+    model is not to be called; `documents` are the ids of those that wait beside the message box and go with a "new"
+    one; `worth` what the call can use at most (tokens, millionths of a US dollar), which is set
     aside within `caps` (None: the settings'); `runner` names the runner of this process, which takes the turn at once.
     """
     text = storable(text)
     try:
         with transaction.atomic():
-            return _open(owner_id, session_id, client_id, text, op, of, count, refusal, worth, caps, runner)
+            return _open(owner_id, session_id, client_id, text, op, of, documents, count, refusal, worth, caps, runner)
     except IntegrityError:
         # SQLite names the wrong constraint: what happened is found out by looking, not by reading the message.
         return _duplicate(owner_id, session_id, client_id, text, op) or Rejected("busy", BUSY_RETRY_MS)
@@ -82,6 +85,7 @@ def _open(
     text: str,
     op: str,
     of: int | None,
+    documents: Sequence[int],
     count: Callable[[str], int],
     refusal: Callable[[str], float],
     worth: Callable[[ChatSession, int], tuple[int, int]],
@@ -133,6 +137,8 @@ def _open(
     else:
         kind = Turn.Kind.CONTINUE if op == "continue" else Turn.Kind.MESSAGE
         turn = branches.new_turn(session, kind=kind, **values)
+        if documents and op == "new":
+            attached.attach(session, turn, documents)
     return Opened(turn_id=turn.pk, session_id=session.pk, number=turn.number)
 
 

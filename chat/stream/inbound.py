@@ -23,6 +23,8 @@ class BadFrame(Exception):
 
 Op = Literal["new", "edit", "regenerate", "retry", "continue"]
 OPS: tuple[Op, ...] = ("new", "edit", "regenerate", "retry", "continue")
+# Documents of one message, whatever a conversation may have.
+MOST_DOCUMENTS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,8 @@ class Hello:
 class Send:
     """A message. `client_id` makes a repeated send harmless; `of` is the turn that is edited, retried, continued.
 
-    `base` is the number of the newest turn that the user was looking at.
+    `base` is the number of the newest turn that the user was looking at; `documents` are the ids of those that wait
+    beside the message box and go with it.
     """
 
     type: ClassVar[str] = "send"
@@ -67,6 +70,7 @@ class Send:
     of: int | None = None
     text: str = ""
     base: int | None = None
+    documents: tuple[int, ...] = ()
 
     @classmethod
     def read(cls, fields: "Fields") -> Self:
@@ -82,6 +86,7 @@ class Send:
             of=fields.count_or_none("of"),
             text=clean_text(text),
             base=fields.count_or_none("base"),
+            documents=fields.ids("documents", most=MOST_DOCUMENTS),
         )
 
 
@@ -215,6 +220,17 @@ class Fields:
 
     def count_or_none(self, name: str) -> int | None:
         return self.count(name) if self._body.get(name) is not None else self._body.pop(name, None)
+
+    def ids(self, name: str, *, most: int) -> tuple[int, ...]:
+        """At most so many whole numbers from 1 to 2**53; none where the field is absent."""
+        value = self._body.pop(name, None)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or len(value) > most:
+            self.fail(name, f"must be a list of at most {most}")
+        if not all(isinstance(one, int) and not isinstance(one, bool) and 1 <= one <= 2**53 for one in value):
+            self.fail(name, "must be a list of ids")
+        return tuple(value)
 
     def number(self, name: str) -> float:
         """A number within the same bounds, whole or not."""

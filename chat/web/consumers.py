@@ -232,6 +232,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             of=frame.of,
             text=frame.text,
             base=frame.base,
+            documents=frame.documents,
         )
         if isinstance(answer, Opened):
             accepted = Accepted(

@@ -7,7 +7,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from chat.models import ChatSession
-from chat.stream.inbound import OPS, clean_text
+from chat.stream.inbound import MOST_DOCUMENTS, OPS, clean_text
+from chat.web.pages import number
 
 LEAST_WINDOW, MOST_WINDOW = 2, 1_000
 """Messages of a window: one turn at least."""
@@ -49,12 +50,21 @@ class MessageForm(forms.Form):
     base = forms.IntegerField(required=False, min_value=0)
     # Not a CharField: it would strip the text and refuse NUL, where the socket cleans it.
     text = forms.Field(required=False)
+    # One field for each, or all in one, as a script's FormData writes a list.
+    documents = forms.Field(required=False, widget=forms.MultipleHiddenInput)
 
     def clean_op(self) -> str:
         return self.cleaned_data["op"] or "new"
 
     def clean_text(self) -> str:
         return clean_text(self.cleaned_data["text"] or "")
+
+    def clean_documents(self) -> tuple[int, ...]:
+        words = [word for value in self.cleaned_data["documents"] or () for word in value.split(",") if word.strip()]
+        found = tuple(number(word.strip()) or 0 for word in words[: MOST_DOCUMENTS + 1])
+        if len(found) > MOST_DOCUMENTS or not all(found):
+            raise forms.ValidationError("no list of ids", code="invalid")
+        return found
 
     def message(self, fallback: UUID) -> dict[str, Any]:
         """The keywords of `open_turn`. A page without script sends no client id: `fallback` is taken."""
