@@ -5,7 +5,7 @@ exchange with documents, facts and summaries; the turns, append-only; the curren
 A document that came since the last commit stands where it was attached (see `documents`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from chat.context import caching, documents, manifest, prompts, selection, transcript
@@ -161,7 +161,8 @@ class _Builder:
         extras = self._extras(cut, self._beside(attached))
         fresh = [block for _, block in extras]
         verbatim = self._verbatim(cut, self._room(cut, limit, summaries, [*fresh, *attached.values()]))
-        facts, unsaid = self._facts(cut, summaries, verbatim.start)
+        said = {turn.number for turn in verbatim.turns if turn.restored}
+        facts, unsaid = self._facts(cut, summaries, verbatim.start, said)
         current = self._current(cut, limit, facts, fresh)
         runs = self._runs(cut, verbatim, summaries, extras, current[-1])
         stands = {turn.number for turn in verbatim.turns} | {self.prompt.number}
@@ -193,7 +194,8 @@ class _Builder:
                 runs=runs,
                 parts=manifest.parts(request),
                 report=report,
-                trimmed=verbatim.start > self.history.window_from,
+                trimmed=verbatim.start > self.history.window_from or bool(self._left(verbatim)),
+                restored=_runs_of(turn.number for turn in verbatim.turns if turn.restored),
             ),
             rung=cut.rung,
             dropped=frozenset(line.component for line in report if line.truncated),
@@ -258,13 +260,15 @@ class _Builder:
         text = self.history.instructions
         return (self._block(text, "system", "instructions"),) if text.strip() else ()
 
-    def _facts(self, cut: Cut, summaries: Sequence[Summary], start: int) -> tuple[tuple[Fact, ...], int]:
+    def _facts(
+        self, cut: Cut, summaries: Sequence[Summary], start: int, said: Set[int] = frozenset()
+    ) -> tuple[tuple[Fact, ...], int]:
         """The facts that are said, and the tokens of those that would be, were there room."""
         return selection.facts(
             self.facts,
             summaries=bool(summaries),
             start=start,
-            excluded=self.excluded.keys(),
+            unsaid=self.excluded.keys() | said,
             limit=0 if cut.alone else self.budget.facts,
         )
 
@@ -314,7 +318,11 @@ class _Builder:
         if cut.alone:
             return []
         pins = set() if cut.pins else self._pins(self.start) | {turn.number for turn in self.riding}
-        return [turn for turn in self.loaded if turn.number >= self.start or turn.number in pins]
+        return [turn for turn in self.loaded if self._stands(turn) or turn.number in pins]
+
+    def _stands(self, turn: Turn) -> bool:
+        """Whether it stands word for word where nothing has to give way."""
+        return turn.number >= self.start or turn.restored
 
     def _pins(self, start: int) -> set[int]:
         return selection.pins(self.loaded, start=start, window_from=self.history.window_from, limit=self.budget.pins)
@@ -323,13 +331,18 @@ class _Builder:
         """What of the turns fits `room` after `cut`."""
         if cut.alone:
             return _Verbatim(turns=(), start=self.prompt.number)
-        start = self.start
+        start, oldest = self.start, 1
         if cut.history is not None:
-            sizes = [Size(turn.number, transcript.cost(turn)) for turn in self.loaded if turn.number >= start]
+            sizes = [Size(turn.number, transcript.cost(turn)) for turn in self.loaded if self._stands(turn)]
             most = min(room, sum(size.tokens for size in sizes))
-            start = max(start, newest(sizes, int(most * cut.history)))
+            oldest = newest(sizes, int(most * cut.history))
+            start = max(start, oldest)
         pins = set() if cut.pins else self._pins(start)
-        turns = tuple(turn for turn in self.loaded if turn.number >= start or turn.number in pins)
+        turns = tuple(
+            turn
+            for turn in self.loaded
+            if turn.number >= start or turn.number in pins or (turn.restored and turn.number >= oldest)
+        )
         if cut.stub_tools:
             turns = tuple(transcript.stub_tools(turn, self.count) for turn in turns)
         if cut.clamp:
@@ -338,6 +351,11 @@ class _Builder:
         whole = {turn.number: turn for turn in self.stored}
         clamped = frozenset(turn.number for turn in turns if turn != whole[turn.number])
         return _Verbatim(turns=turns, start=start, clamped=clamped)
+
+    def _left(self, verbatim: _Verbatim) -> list[int]:
+        """Restored turns that had to leave."""
+        stands = {turn.number for turn in verbatim.turns}
+        return [turn.number for turn in self.loaded if turn.restored and turn.number not in stands]
 
     def _runs(
         self,
@@ -352,6 +370,8 @@ class _Builder:
         for turn in self.loaded:
             if self.start <= turn.number < verbatim.start and not _covered(turn.number, summaries):
                 known[turn.number] = ("omitted", cut.rung, 0)
+        for number in self._left(verbatim):
+            known[number] = ("omitted", cut.rung, 0)
         for extra, block in extras:
             if extra.turn is not None:
                 known[extra.turn] = ("recalled", extra.ref, block.tokens)
@@ -368,6 +388,17 @@ class _Builder:
 
 def _tokens(blocks: Sequence[Block]) -> int:
     return sum(block.tokens for block in blocks)
+
+
+def _runs_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Numbers in order as ranges."""
+    out: list[tuple[int, int]] = []
+    for number in numbers:
+        if out and out[-1][1] + 1 == number:
+            out[-1] = (out[-1][0], number)
+        else:
+            out.append((number, number))
+    return tuple(out)
 
 
 def _recounted(request: Request, counter: Counter) -> int:

@@ -82,26 +82,28 @@ def _listed(text: str) -> str:
 
 
 def price(given: Iterable[Fact], summaries: Iterable[Summary], count: Count) -> tuple[Priced, ...]:
-    """The facts as `facts` chooses from them: those of the cached prefix first, so that no new one pushes them out."""
+    """The facts as `facts` chooses from them: what a person pinned, then the cached prefix, so that what code found
+    since pushes nothing out of it."""
     # In the list of exact values, which has the words around each. "Hello Lena Brandt" does not say whose name it is.
     said = Haystack("\n".join(_listed(summary.text) for summary in summaries))
-    ordered = sorted(given, key=lambda fact: not fact.settled)
+    ordered = sorted(given, key=lambda fact: (not fact.pinned, not fact.settled))
     return tuple(Priced(fact, count(prompts.wrap_facts([fact])), said.holds(fact.value)) for fact in ordered)
 
 
 def facts(
-    given: Iterable[Priced], *, summaries: bool, start: int, excluded: Set[int], limit: int
+    given: Iterable[Priced], *, summaries: bool, start: int, unsaid: Set[int], limit: int
 ) -> tuple[tuple[Fact, ...], int]:
     """The facts that nothing else in the request says, up to `limit` tokens, and the tokens of those beyond it.
 
     The first given win. A fact goes unsaid when its turn stands word for word (from `start` on) or, where there are
-    `summaries`, one of them says its value, unless it is pinned; a fact of an excluded turn always does.
+    `summaries`, one of them says its value, unless it is pinned; a fact of a turn of `unsaid` (excluded, or standing
+    word for word before `start`) always does.
     """
     left, beyond = limit, 0
     out: list[Fact] = []
     for one in given:
         fact = one.fact
-        if fact.turn in excluded:
+        if fact.turn in unsaid:
             continue
         if fact.turn is not None and not fact.pinned and (fact.turn >= start or (summaries and one.summarised)):
             continue
@@ -121,7 +123,7 @@ def pins(loaded: Sequence[Turn], *, start: int, window_from: int, limit: int) ->
     left = limit
     out: set[int] = set()
     for turn in reversed(loaded):
-        stands = turn.pin_settled or turn.number >= window_from
+        stands = turn.pin_settled or turn.restored or turn.number >= window_from
         if turn.pinned and turn.number < start and stands and turn.tokens <= left:
             left -= turn.tokens
             out.add(turn.number)
@@ -133,7 +135,8 @@ def riding(loaded: Sequence[Turn], *, window_from: int, limit: int) -> list[Turn
     left = limit
     out: list[Turn] = []
     for turn in reversed(loaded):
-        if turn.pinned and not turn.pin_settled and turn.number < window_from and turn.tokens <= left:
+        waits = turn.pinned and not turn.pin_settled and not turn.restored
+        if waits and turn.number < window_from and turn.tokens <= left:
             left -= turn.tokens
             out.append(turn)
     return out[::-1]

@@ -33,7 +33,8 @@ class Turn:
 
     `prompt_tokens` and `reply_tokens` are the API's counts where it gave them, else estimates.
     `pin_settled` is true when the pin was already there at the last commit, so that the turn stands in the
-    cached prefix; a younger pin rides in the current message.
+    cached prefix; a younger pin rides in the current message. `restored`: it lies before the window, and a person had
+    it sent word for word again.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Turn:
     reply_tokens: int = 0
     pinned: bool = False
     pin_settled: bool = True
+    restored: bool = False
     excluded_by: str = ""
 
     @property
@@ -257,7 +259,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What one request was made of. `runs` tile 1..number without gap or overlap."""
+    """What one request was made of. `runs` tile 1..number without gap or overlap.
+
+    `trimmed`: turns that stood word for word had to leave; from then on those from `window_from` on do, and `restored`.
+    """
 
     number: int
     window: int
@@ -267,6 +272,7 @@ class Manifest:
     parts: tuple[Part, ...]
     report: tuple[Line, ...]
     trimmed: bool = False
+    restored: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from chat.context.tokens import Counter
 from chat.models import ChatSession, Turn
 from chat.store import coverage, plain, quotas
 from chat.store.plain import Plus
+from chat.store.standing import Standing, placed
 
 PESSIMISTIC = Counter()
 NOTHING: Mapping[str, object] = {}
@@ -74,31 +75,18 @@ def settle(session: ChatSession, number: int, head_id: int | None, head_number: 
     """Everything that follows from a path that changed from turn `number` on. The session row is locked."""
     uncovered = coverage.retile(session.pk, number)
     # Turns that lost their summary are sent again: else nothing would stand for them until the next compaction.
-    start = _window_from(session, number if uncovered is None else min(number, uncovered))
+    start = min(session.window_from, number if uncovered is None else min(number, uncovered))
+    stands = placed(session.pk, start, Standing.of(session).restored)
     ChatSession.objects.filter(pk=session.pk).update(
         head_id=head_id,
         turns_active=head_number,
         context_version=F("context_version") + 1,
-        window_from=start,
         open_tokens=coverage.open_tokens(session.pk),
-        marked=_marked(session.pk),
+        marked=coverage.marked(session.pk),
         updated_at=Now(),
+        **stands.stored(),
     )
     coverage.tell(session.pk)
-
-
-def _window_from(session: ChatSession, number: int) -> int:
-    """min(old start, number), moved behind what active summaries cover."""
-    start = min(session.window_from, number)
-    for first, last in coverage.covered(session.pk):
-        if first <= start <= last:
-            start = last + 1
-    return start
-
-
-def _marked(session_id) -> int:
-    path = Turn.objects.filter(session_id=session_id, active=True)
-    return path.exclude(excluded_by="", pinned_since__isnull=True).count()
 
 
 def versions(session_id, first: int, last: int) -> dict[int | None, list[int]]:

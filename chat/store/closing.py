@@ -155,10 +155,12 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
             # Facts of turns that just left the window belong to the new prefix at once.
             values |= {
                 "window_from": outcome.sent.manifest.window_from,
+                "restored": [list(one) for one in outcome.sent.manifest.restored] or None,
                 "trims": Plus(1),
                 "context_version": version,
                 "prefix_version": version,
             }
+            coverage.end_untrue(session.pk, outcome.sent.manifest.window_from, outcome.sent.manifest.restored)
         if outcome.usage:
             sizes = outcome.usage
             values["input_tokens"] = Plus(sizes["input"] + sizes["cache_read"] + sizes["cache_write"])

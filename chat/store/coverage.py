@@ -5,7 +5,7 @@ active and never overlap; the others rest. `retile` finds the active ones after 
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import chain
 from uuid import UUID
 
@@ -13,6 +13,11 @@ from django.db.models import Exists, Max, Min, OuterRef, Q
 from django.db.models.functions import Now
 
 from chat.models import ChatSession, Notice, Summary, Turn
+from chat.store import ranges
+from chat.store.ranges import gaps
+
+LAST = 1 << 31
+"""A number that no turn has."""
 
 
 def source_hash(session_id, first: int, last: int) -> str:
@@ -60,19 +65,30 @@ def retile(session_id, start: int = 1) -> int | None:
     uncovered = reaching.aggregate(first=Min("first"))["first"]
     if uncovered is not None:
         reaching.update(state=Summary.State.RESTING)
-    taken = list(own.filter(state=Summary.State.ACTIVE).values_list("first", "last"))
-    resting = own.filter(state=Summary.State.RESTING, until__active=True).order_by("-tier", "first", "-version")
-    for pk, first, last in list(resting.values_list("pk", "first", "last")):
-        if all(last < a or first > b for a, b in taken):
-            own.filter(pk=pk).update(state=Summary.State.ACTIVE)
-            taken.append((first, last))
+    tile(session_id)
     return uncovered
 
 
+def tile(session_id) -> list[tuple[int, int]]:
+    """Make active, of the valid resting summaries, each that overlaps no active one; their ranges."""
+    own = Summary.objects.filter(session_id=session_id)
+    taken = list(own.filter(state=Summary.State.ACTIVE).values_list("first", "last"))
+    woken: list[tuple[int, int]] = []
+    resting = own.filter(state=Summary.State.RESTING, until__active=True).order_by("-tier", "first", "-version")
+    for pk, first, last in list(resting.values_list("pk", "first", "last")):
+        if all(last < a or first > b for a, b in [*taken, *woken]):
+            own.filter(pk=pk).update(state=Summary.State.ACTIVE)
+            woken.append((first, last))
+    return woken
+
+
 def stale_over(session_id, number: int) -> int:
-    """Mark every summary over turn `number` stale: its words may no longer be told. Returns how many."""
+    """Mark every summary over turn `number` stale: its words may no longer be told. Returns how many.
+
+    An undone one stays undone, for its turns stay sent; it never comes back while it was made from something else.
+    """
     over = Summary.objects.filter(session_id=session_id, first__lte=number, last__gte=number)
-    states = [Summary.State.ACTIVE, Summary.State.RESTING, Summary.State.DRAFT, Summary.State.UNDONE]
+    states = [Summary.State.ACTIVE, Summary.State.RESTING, Summary.State.DRAFT]
     return over.filter(state__in=states).update(state=Summary.State.STALE)
 
 
@@ -84,6 +100,12 @@ def open_tokens(session_id) -> int:
     edges = set(chain.from_iterable((first - 1, last) for first, last in ranges))
     upto = dict(path.filter(number__in=edges).values_list("number", "tokens_upto")) if edges else {}
     return max(0, (total or 0) - sum(upto.get(last, 0) - upto.get(first - 1, 0) for first, last in ranges))
+
+
+def marked(session_id) -> int:
+    """How many turns of the active path are pinned or excluded."""
+    path = Turn.objects.filter(session_id=session_id, active=True)
+    return path.exclude(excluded_by="", pinned_since__isnull=True).count()
 
 
 def end_notices(session_id, kinds: list[str], first: int, last: int) -> int:
@@ -121,13 +143,13 @@ def next_version(session_id, first: int, last: int) -> int:
 def heal_trims(session: ChatSession, window_from: int) -> None:
     """End the notices of trims whose turns are covered by now or sent again; keep what is still missing."""
     trims = Notice.objects.filter(session=session, kind=Notice.Kind.TRIMMED, ended_at__isnull=True)
-    ranges = covered(session.pk)
+    told = [*covered(session.pk), *ranges.read(session.restored)]
     for notice in list(trims):
-        gaps = _gaps(notice.first, min(notice.last, window_from - 1), ranges)
-        if gaps == [(notice.first, notice.last)]:
+        left = gaps(notice.first, min(notice.last, window_from - 1), told)
+        if left == [(notice.first, notice.last)]:
             continue
         Notice.objects.filter(pk=notice.pk).update(ended_at=Now())
-        for first, last in gaps:
+        for first, last in left:
             say(session, Notice.Kind.TRIMMED, first, last, turn=notice.turn, model=notice.model)
 
 
@@ -143,30 +165,29 @@ def missing_notices(session_id) -> list[tuple[str, int, int]]:
     """Ranges before the window that no notice speaks of, as (kind, first, last).
 
     What a summary covers is compressed, and may not be called trimmed; what none covers must not read like success.
-    Excluded turns were left out by somebody's own act, pinned ones are sent.
+    Excluded turns were left out by somebody's own act, pinned and restored ones are sent.
     """
-    row = ChatSession.objects.values_list("window_from", "turns_active").get(pk=session_id)
+    row = ChatSession.objects.values_list("window_from", "turns_active", "restored").get(pk=session_id)
     before = min(row[0] - 1, row[1])
     if before < 1:
         return []
     path = Turn.objects.filter(session_id=session_id, active=True, number__lte=before)
-    marked = path.exclude(excluded_by="", pinned_since__isnull=True).values_list("number", flat=True)
-    owed_none = [(number, number) for number in marked]
+    numbers = path.exclude(excluded_by="", pinned_since__isnull=True).values_list("number", flat=True)
+    owed_none = [(number, number) for number in numbers]
     standing: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
-    for kind, first, last in _standing(session_id).values_list("kind", "first", "last"):
+    told = _standing(session_id).exclude(kind=Notice.Kind.RESTORED)
+    for kind, first, last in told.values_list("kind", "first", "last"):
         standing[kind == Notice.Kind.COMPRESSED].append((first, last))
-    ranges = covered(session_id)
-    bare = _gaps(1, before, ranges)
+    summarised = covered(session_id)
+    bare = gaps(1, before, [*summarised, *ranges.read(row[2])])
     out = [
         (Notice.Kind.COMPRESSED, *gap)
-        for first, last in ranges
+        for first, last in summarised
         if first <= before
-        for gap in _gaps(first, min(last, before), [*standing[True], *owed_none])
+        for gap in gaps(first, min(last, before), [*standing[True], *owed_none])
     ]
     out += [
-        (Notice.Kind.TRIMMED, *gap)
-        for first, last in bare
-        for gap in _gaps(first, last, [*standing[False], *owed_none])
+        (Notice.Kind.TRIMMED, *gap) for first, last in bare for gap in gaps(first, last, [*standing[False], *owed_none])
     ]
     return sorted(out, key=lambda one: one[1])
 
@@ -179,6 +200,7 @@ def tell(session_id) -> list[tuple[str, int, int]]:
     """
     session = ChatSession.objects.get(pk=session_id)
     heal_trims(session, session.window_from)
+    end_untrue(session_id, session.window_from, ranges.read(session.restored))
     added = []
     for kind, first, last in missing_notices(session_id):
         parts = list(_active_in(session_id, first, last)) if kind == Notice.Kind.COMPRESSED else []
@@ -201,6 +223,19 @@ def tell(session_id) -> list[tuple[str, int, int]]:
     return added
 
 
+def end_untrue(session_id, window_from: int, restored: Sequence[tuple[int, int]]) -> None:
+    """End notices that are true no longer: of a compression that was taken back, even in part, and of turns that came
+    back and are summarised or left out by now. What is owed then is written anew."""
+    summarised = covered(session_id)
+    compressed = _standing(session_id).filter(kind=Notice.Kind.COMPRESSED)
+    ended = [pk for pk, *own in compressed.values_list("pk", "first", "last") if gaps(*own, summarised)]
+    sent = [*restored, (window_from, LAST)]
+    back = _standing(session_id).filter(kind=Notice.Kind.RESTORED)
+    ended += [pk for pk, *own in back.values_list("pk", "first", "last") if gaps(*own, sent)]
+    if ended:
+        Notice.objects.filter(pk__in=ended).update(ended_at=Now())
+
+
 def _standing(session_id):
     """Notices that a reader of the active path sees."""
     return Notice.objects.filter(session_id=session_id, ended_at__isnull=True, until__active=True)
@@ -209,20 +244,3 @@ def _standing(session_id):
 def _active_in(session_id, first: int, last: int):
     rows = Summary.objects.filter(session_id=session_id, state=Summary.State.ACTIVE, until__active=True)
     return rows.filter(first__lte=last, last__gte=first).order_by("first").defer("text")
-
-
-def _gaps(first: int, last: int, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What of first..last no range covers."""
-    out: list[tuple[int, int]] = []
-    at = first
-    for start, end in sorted(ranges):
-        if end < at:
-            continue
-        if start > last:
-            break
-        if start > at:
-            out.append((at, start - 1))
-        at = end + 1
-    if at <= last:
-        out.append((at, last))
-    return out

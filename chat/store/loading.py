@@ -5,6 +5,7 @@ when it moved. (Three SELECTs in one READ COMMITTED transaction see a gap betwee
 cache of recent windows is at hand, one statement is enough: see store.recent.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from django.db.models import Q
 
 from chat.context import values as context
 from chat.models import ChatSession, Step, Turn
-from chat.store import statements
+from chat.store import ranges, statements
 from chat.store.recent import Key, Recent, Window
 from chat.store.statements import as_uuid
 
@@ -99,6 +100,7 @@ class Head(NamedTuple):
     context_version: int
     prefix_version: int
     window_from: int
+    restored: Any
     open_tokens: int
     compactions: int
     marked: int
@@ -169,10 +171,14 @@ def _read(head: Head, limits: LoadLimits) -> tuple[Window, int | None]:
     turns = [Row(*row) for row in reversed(newest)]
     marked: list[Row] = []
     excluded: list[tuple[int, str]] = []
-    if head.marked:
+    restored = _restored(head)
+    if head.marked or restored:
         oldest = turns[0].number if turns else head.number
         path = Turn.objects.filter(session_id=head.session_id, active=True, number__lt=oldest)
-        rows = path.filter(Q(pinned_since__isnull=False) | ~Q(excluded_by="")).order_by("number")
+        wanted = Q(pinned_since__isnull=False) | ~Q(excluded_by="")
+        for one in restored:
+            wanted |= Q(number__range=one)
+        rows = path.filter(wanted).order_by("number")
         excluded = list(rows.exclude(excluded_by="").values_list("number", "excluded_by"))
         marked = [Row(*row) for row in rows.filter(excluded_by="").values_list(*Row._fields)]
     rows = [*marked, *turns]
@@ -192,7 +198,14 @@ def _read(head: Head, limits: LoadLimits) -> tuple[Window, int | None]:
     return window, version
 
 
+def _restored(head: Head) -> ranges.Ranges:
+    """Ranges before the window that stand word for word. A driver that knows no JSON gives its text."""
+    stored = json.loads(head.restored) if isinstance(head.restored, str | bytes) else head.restored
+    return ranges.before(ranges.read(stored), head.window_from)
+
+
 def _loaded(turn_id: int, head: Head, window: Window) -> Loaded:
+    restored = _restored(head)
     return Loaded(
         session_id=as_uuid(head.session_id),
         owner_id=head.owner_id,
@@ -227,7 +240,10 @@ def _loaded(turn_id: int, head: Head, window: Window) -> Loaded:
                 context.Summary(first=first, last=last, text=text, tokens=tokens, tier=tier, ref=f"S{pk}")
                 for pk, first, last, text, tokens, tier in window.summaries
             ),
-            turns=tuple(_turn(Row(*row), head.prefix_version, window.steps) for row in window.turns),
+            turns=tuple(
+                _turn(Row(*row), head.prefix_version, window.steps, restored=ranges.hold(restored, row[1]))
+                for row in window.turns
+            ),
             last=head.number - 1,
             window_from=head.window_from,
             excluded=tuple((number, by) for number, by in window.excluded),
@@ -255,7 +271,7 @@ def _previous(head: Head) -> Previous | None:
     )
 
 
-def _turn(row: Row, settled: int | None, steps: dict[int, list[list[Any]]]) -> context.Turn:
+def _turn(row: Row, settled: int | None, steps: dict[int, list[list[Any]]], *, restored: bool = False) -> context.Turn:
     return context.Turn(
         number=row.number,
         prompt=row.prompt,
@@ -265,6 +281,7 @@ def _turn(row: Row, settled: int | None, steps: dict[int, list[list[Any]]]) -> c
         reply_tokens=row.reply_tokens,
         pinned=row.pinned_since is not None,
         pin_settled=row.pinned_since is None or settled is None or row.pinned_since <= settled,
+        restored=restored,
         excluded_by=row.excluded_by,
     )
 

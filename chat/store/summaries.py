@@ -11,8 +11,10 @@ from django.db.models.functions import Now
 
 from chat.context.prompts import PROMPT_VERSION
 from chat.models import ChatSession, Notice, Summary, Turn
-from chat.store import coverage
+from chat.store import coverage, ranges
 from chat.store.branches import locked
+from chat.store.ranges import Ranges
+from chat.store.standing import Standing, placed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,12 +145,13 @@ def _commit(session_id: UUID, draft_ids: Sequence[int], window_from: int, merge:
     version = session.context_version + 1
     # An edit behind the range may have made the path shorter than the plan saw it.
     start = session.window_from if merge else min(window_from, unfinished)
+    stands = placed(session_id, start, _still_sent(session, start))
     ChatSession.objects.filter(pk=session_id).update(
         context_version=version,
         prefix_version=version,
-        window_from=start,
         compactions=F("compactions") + 1,
         open_tokens=coverage.open_tokens(session_id),
+        **stands.stored(),
     )
     before = sum(one.source_tokens for one in drafts)
     after = sum(one.tokens for one in drafts)
@@ -160,9 +163,21 @@ def _commit(session_id: UUID, draft_ids: Sequence[int], window_from: int, merge:
         tokens_before=before,
         tokens_after=after,
         summaries=len(drafts),
-        window_from=start,
+        window_from=stands.window_from,
         merge=merge,
     )
+
+
+def _still_sent(session: ChatSession, start: int) -> Ranges:
+    """Older ranges that a person had sent word for word again: a commit beside them takes none back."""
+    before = Standing.of(session)
+    undone = Summary.objects.filter(session=session, state=Summary.State.UNDONE, until__active=True)
+    inside = [
+        (max(first, before.window_from), last)
+        for first, last in undone.values_list("first", "last")
+        if last >= before.window_from
+    ]
+    return ranges.before([*before.restored, *inside], start)
 
 
 def _live_number(session_id: UUID, head: int) -> int:

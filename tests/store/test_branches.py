@@ -218,7 +218,8 @@ def test_excluding_a_covered_turn_makes_every_summary_over_it_stale(session: Cha
         row = branches.locked(session.pk)
         branches.settle(row, 1, row.head_id, row.turns_active)
     assert active(session) == [(4, 7, 1)]
-    assert reread(session).window_from == 1
+    row = reread(session)
+    assert (row.window_from, row.restored) == (8, [[1, 3]]), "they are sent again, the others stay summarised"
 
 
 def test_numbers_of_tokens_follow_a_branch(session: ChatSession) -> None:

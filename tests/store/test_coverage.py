@@ -91,22 +91,6 @@ def test_a_notice_that_grew_ends_the_smaller_one(session: ChatSession) -> None:
     assert standing(session) == [("trimmed", 1, 6), ("clamped", 2, 3)]
 
 
-@pytest.mark.parametrize(
-    ("first", "last", "ranges", "gaps"),
-    [
-        (1, 9, [], [(1, 9)]),
-        (1, 9, [(1, 9)], []),
-        (1, 9, [(3, 4)], [(1, 2), (5, 9)]),
-        (1, 9, [(5, 20), (1, 2)], [(3, 4)]),
-        (1, 9, [(2, 6), (4, 5)], [(1, 1), (7, 9)]),
-        (4, 3, [(1, 9)], []),
-        (5, 9, [(1, 5), (9, 9)], [(6, 8)]),
-    ],
-)
-def test_gaps_are_what_no_range_covers(first: int, last: int, ranges: list, gaps: list) -> None:
-    assert coverage._gaps(first, last, ranges) == gaps
-
-
 def test_a_range_costs_one_subtraction(session: ChatSession, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(1):
         assert coverage.range_tokens(session.pk, 4, 9) == 600
