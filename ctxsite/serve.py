@@ -5,13 +5,10 @@ service first: sockets get `bye` and 4012, running turns end or are released. Th
 signal ends it at once.
 """
 
-# First: it leaves out some of what the next import would load.
-import ctxsite.lean  # isort: skip
+# First: it installs the reactor that shares asyncio's one loop.
+from ctxsite.rounds import Rounds  # isort: skip
 
-# Second: it installs the reactor that shares asyncio's one loop.
-from daphne.server import Server  # isort: skip
-
-# Third: it loads the apps, which the imports below need.
+# Second: it loads the apps, which the imports below need.
 from ctxsite.asgi import application  # isort: skip
 
 import asyncio
@@ -34,7 +31,7 @@ DRAIN_S = 4.0  # the service's own share of the 5 s: 3 s of waiting, then turns 
 EXIT_S = 4.4  # by then the process ends, whatever still hangs in a thread
 
 
-class Site(Server):
+class Site(Rounds):
     """Daphne's server with the two ends that it lacks."""
 
     failed = False
@@ -52,6 +49,12 @@ class Site(Server):
             protocol: details for protocol, details in self.connections.items() if "application_instance" in details
         }
         return super().kill_all_applications()
+
+    def create_application(self, protocol: Any, scope: Any) -> Any:
+        """As daphne's; a socket's application may answer some frames without a task's turn."""
+        if isinstance(protocol, sockets.Socket):
+            scope["answer_with"] = protocol.answer_with
+        return super().create_application(protocol, scope)
 
     async def begin(self) -> None:
         """Start the service on the server's own loop."""

@@ -6,6 +6,8 @@ read: the close frame goes out, the rest stays in the client's own buffers, and 
 """
 
 import struct
+import time
+from collections.abc import Callable
 from typing import Any
 
 from daphne.ws_protocol import WebSocketProtocol
@@ -13,12 +15,52 @@ from twisted.internet import reactor
 
 from chat.stream.protocol import FRAME_BYTES, FRAMES_BURST, Close
 
+SHORT_HEAD = 6
+"""Bytes before the payload of a client's frame of less than 126 bytes (RFC 6455, section 5.2): two, and the mask."""
+
 LINGER_S = 1.0
 """Seconds in which the close frame may reach a client that reads."""
 
 
 class Socket(WebSocketProtocol):
     """Refuses a frame that is too long at its header, and frames that come faster than they are taken."""
+
+    _at_once: Callable[[bytes], str | None] | None = None
+
+    def answer_with(self, at_once: Callable[[bytes], str | None]) -> None:
+        """The application answers some frames by a function: text in, text out, or None for the usual way."""
+        self._at_once = at_once
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes have come. A ping, and idle pages send nothing else, is one short frame: answered here, it costs a
+        tenth of the way through Autobahn's state machine, daphne's queue and a task of channels."""
+        text = self._lone_text(data) if self._at_once else None
+        answer = self._at_once(text) if text and self._at_once else None
+        if answer:
+            self.last_ping = time.time()
+            self.serverSend(answer)
+        else:
+            # Not the method above: that makes two coloured words for a log which nobody reads.
+            self._dataReceived(data)
+
+    def _lone_text(self, data: bytes) -> bytes | None:
+        """The payload, if these bytes are one whole short text frame, and nothing is in the middle of anything."""
+        size = len(data) - SHORT_HEAD
+        if (
+            not 0 <= size < 126
+            or data[0] != 0x81
+            or data[1] != 0x80 | size
+            or self.state != self.STATE_OPEN
+            or self.data
+            or self.current_frame
+            or self.inside_message
+            or self.autoPingTimeoutCall
+            or self._perMessageCompress
+        ):
+            return None
+        mask = (data[2:6] * (size // 4 + 1))[:size]
+        bare = int.from_bytes(data[SHORT_HEAD:], "little") ^ int.from_bytes(mask, "little")
+        return bare.to_bytes(size, "little")
 
     def onMessageFrameBegin(self, length: int) -> None:
         """A frame of so many bytes begins; none of them has been looked at."""

@@ -59,3 +59,56 @@ def test_a_closed_socket_sends_nothing() -> None:
     socket.state = socket.STATE_CLOSED
     socket.serverSend("late")
     assert kept.data == b""
+
+
+PING = b'{"v":1,"type":"ping","t":5}'
+
+
+class Answering(sockets.Socket):
+    """Notes what went the usual way, and answers the ping."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transport, self.state, self.send_queue, self._perMessageCompress = Kept(), self.STATE_OPEN, [], None
+        self.data, self.current_frame, self.inside_message, self.autoPingTimeoutCall = b"", None, False, None
+        self.usual: list[bytes] = []
+        self.answer_with(lambda data: "pong" if data == PING else None)
+
+    def _dataReceived(self, data: bytes) -> None:
+        self.usual.append(data)
+
+
+def masked(data: bytes, opcode: Opcode = Opcode.TEXT, fin: bool = True) -> bytes:
+    return Frame(opcode, data, fin).serialize(mask=True)
+
+
+def test_a_ping_that_comes_alone_is_answered_at_once() -> None:
+    socket = Answering()
+    socket.dataReceived(masked(PING))
+    assert (parsed(socket.transport.data).data, socket.usual) == (b"pong", [])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        masked(b'{"v":1,"type":"stop","turn":5}'), masked(b""), masked(PING * 5), masked(PING)[:-1], b"", b"\x81",
+        masked(PING) + masked(PING), masked(PING, Opcode.BINARY), masked(PING, fin=False), masked(PING, Opcode.CONT),
+        masked(PING, Opcode.PING), Frame(Opcode.TEXT, PING).serialize(mask=False),
+    ],
+)  # fmt: skip
+def test_anything_else_goes_the_usual_way_untouched(data: bytes) -> None:
+    socket = Answering()
+    socket.dataReceived(data)
+    assert (socket.usual, socket.transport.data) == ([data], b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("data", b"\x81"), ("current_frame", object()), ("inside_message", True), ("state", sockets.Socket.STATE_CLOSING),
+     ("autoPingTimeoutCall", object()), ("_perMessageCompress", object()), ("_at_once", None)],
+)  # fmt: skip
+def test_a_ping_in_the_middle_of_something_goes_the_usual_way(name: str, value: object) -> None:
+    socket = Answering()
+    setattr(socket, name, value)
+    socket.dataReceived(masked(PING))
+    assert len(socket.usual) == 1

@@ -5,6 +5,7 @@ says what was wrong. The other direction, the limits and the close codes are in 
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NoReturn, Self, cast
@@ -163,6 +164,16 @@ def parse(data: str | bytes) -> Inbound:
     frame = read(fields)
     fields.finish()
     return frame
+
+
+# As JSON encoders write it, with or without a space. Anything else is no worse, only slower.
+_PING = re.compile(rb'\{"v": ?1, ?"type": ?"ping", ?"t": ?(-?(?:0|[1-9][0-9]{0,14}))\}')
+
+
+def plain_ping(data: bytes) -> Ping | None:
+    """What `parse` makes of a ping in its usual form, for a twentieth of the price. None: `parse` must judge it."""
+    found = _PING.fullmatch(data)
+    return Ping(t=int(found[1])) if found else None
 
 
 def clean_text(text: str) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.stream import inbound, protocol
-from chat.stream.inbound import Ack, BadFrame, Hello, Ping, Send, Stop, clean_text, parse
+from chat.stream.inbound import Ack, BadFrame, Hello, Ping, Send, Stop, clean_text, parse, plain_ping
 from chat.stream.protocol import Delta, Done
 
 SESSION, CLIENT = uuid4(), uuid4()
@@ -156,3 +156,18 @@ class TestWhatTheServerSends:
 
     def test_close_codes_are_those_an_application_may_use(self):
         assert all(3000 <= code <= 4999 for code in protocol.Close)
+
+
+@pytest.mark.parametrize("t", ["0", "-7", "123456789012345"])
+def test_a_plain_ping_is_what_the_parser_makes_of_it(t):
+    for data in (f'{{"v":1,"type":"ping","t":{t}}}', f'{{"v": 1, "type": "ping", "t": {t}}}'):
+        assert plain_ping(data.encode()) == parse(data) == Ping(t=int(t))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'{"v":1,"type":"ping","t":1234567890123456}', b'{"v":1,"type":"ping","t":01}', b'{"v":1,"type":"ping","t":1.5}',
+     b'{"v":2,"type":"ping","t":1}', b'{"v":1,"type":"ping","t":1,"x":1}', b'{"v":1,"type":"ping"}', b"", b"\xff"],
+)  # fmt: skip
+def test_anything_else_is_left_to_the_parser(data):
+    assert plain_ping(data) is None

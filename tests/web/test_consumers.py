@@ -378,3 +378,22 @@ class TestRefusals:
         async with connected(alice, session.pk, greet=False) as socket:
             await socket.send_to(text_data=json.dumps({"v": 2, "type": "ping", "t": 1}))
             assert await socket.closed_with() == Close.VERSION
+
+
+async def test_a_ping_is_answered_without_a_task_until_there_are_too_many(provider, session, alice):
+    socket, answering = Socket(alice, session.pk), []
+    socket.scope["answer_with"] = answering.append
+    await socket.connect()
+    await socket.say("hello", session=str(session.pk))
+    await socket.hear("welcome")
+    (at_once,) = answering
+    ping = b'{"v":1,"type":"ping","t":3}'
+    assert json.loads(at_once(ping)) == {"v": 1, "type": "pong", "t": 3}
+    assert at_once(b'{"v":1,"type":"stop","turn":3}') is None, "a command"
+    # The flood is left to `receive`, which closes.
+    answers = [at_once(ping) for _ in range(2 * FRAMES_BURST)]
+    assert answers[0]
+    assert answers[-1] is None
+    await socket.say("ping", t=1)
+    assert await socket.closed_with() == Close.FLOOD
+    assert at_once(ping) is None, "closed"
