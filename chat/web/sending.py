@@ -18,7 +18,7 @@ from chat import service
 from chat.flow import opening
 from chat.flow.opening import Opened, Rejected
 from chat.models import ChatSession, Turn
-from chat.store import branches, sessions
+from chat.store import branches, forking, sessions
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +87,15 @@ async def switch(owner_id: int, session_id: UUID, to: int) -> Switched:
     if done.first and service.running():
         service.current().hub.branch(session_id, first=done.first, turn=done.turn, head=done.head)
     return done
+
+
+async def fork(user: Any, session_id: UUID, turn_id: int, title: str) -> UUID | None:
+    """A new conversation that begins with a copy of the path up to a turn; None when that is not there, or not done."""
+    try:
+        made = await write(forking.fork, user.pk, session_id, turn_id, title=title)
+    except (ChatSession.DoesNotExist, branches.UnknownTurn, forking.NotFinished):
+        return None
+    return made.pk
 
 
 async def new_session(user: Any) -> UUID:

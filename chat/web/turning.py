@@ -1,17 +1,18 @@
 """What one does with a turn beside writing: look for its other versions, say that it is no good, open its menu."""
 
 from dataclasses import asdict
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from chat.models import ChatSession, Feedback
-from chat.web import sending, transcript
+from chat.web import listing, sending, transcript
 from chat.web.forms import SwitchForm
 from chat.web.pages import own, page, wants_json
 from chat.web.transcript import TurnShown
@@ -31,6 +32,18 @@ async def switch(request: HttpRequest, session_id: UUID) -> HttpResponse:
     if wants_json(request):
         return JsonResponse(asdict(done), status=409 if done.code == "busy" else 200)
     return _back(session_id, form.cleaned_data["to"])
+
+
+@require_POST
+@login_required
+async def fork(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResponse:
+    """Go on elsewhere: a new conversation that begins with a copy of this one, up to a turn."""
+    user = await request.auser()
+    title = await sending.read(_title, user, session_id)
+    made = title and await sending.fork(user, session_id, turn_id, _("Fork of %(title)s") % {"title": title})
+    if not made:
+        raise Http404
+    return redirect("chat:conversation", made)
 
 
 @require_GET
@@ -59,6 +72,11 @@ def feedback(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpRespon
     if wants_json(request):
         return JsonResponse({"reason": reason})
     return _back(session.pk, turn.id)
+
+
+def _title(user: Any, session_id: UUID) -> str | None:
+    session = ChatSession.objects.owned_by(user).filter(pk=session_id).first()
+    return listing.title(session) if session else None
 
 
 def _turn(request: HttpRequest, session_id: UUID, turn_id: int) -> tuple[ChatSession, TurnShown]:

@@ -17,6 +17,7 @@ urlpatterns = [
     path("c/<uuid:session_id>/turns/rest/", views.rest, name="rest"),
     path("c/<uuid:session_id>/turns/switch/", turning.switch, name="switch"),
     path("c/<uuid:session_id>/turns/<int:turn_id>/", views.turn, name="turn"),
+    path("c/<uuid:session_id>/turns/<int:turn_id>/fork/", turning.fork, name="fork"),
     path("c/<uuid:session_id>/turns/<int:turn_id>/menu/", turning.menu, name="menu"),
     path("c/<uuid:session_id>/turns/<int:turn_id>/feedback/", turning.feedback, name="feedback"),
     path("c/<uuid:session_id>/turns/<int:turn_id>/stop/", views.stop, name="stop"),
