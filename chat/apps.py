@@ -9,6 +9,7 @@ class ChatConfig(AppConfig):
     label = "chat"
 
     def ready(self) -> None:
-        from chat.models import guards
+        from chat.models import guards, words
 
         post_migrate.connect(guards.install, sender=self)
+        post_migrate.connect(words.install, sender=self)

@@ -1,6 +1,7 @@
 """The invariants of a stored conversation, checked against the rows. Numbers and ids come out, never a word.
 
-The first nine are those of docs/architecture.md, the tenth is that of the allowances. What the schema already forbids
+The first nine are those of docs/architecture.md, the tenth is that of the allowances, the eleventh that everything
+finished can be found by its words. What the schema already forbids
 is checked all the same: a guard that was lost with a remade table, or a row that was written around it, shows here.
 Set-based where a query can say it; what must be computed is streamed and done in batches, so that no session and no
 database is too large.
@@ -20,7 +21,7 @@ from django.db.models.functions import Coalesce, Now
 from chat.context.caching import MOST_BREAKPOINTS
 from chat.context.manifest import ManifestGap, check
 from chat.context.values import Run
-from chat.models import ChatSession, Fact, Job, Manifest, Notice, Summary, Turn, guards
+from chat.models import ChatSession, Fact, Job, Manifest, Notice, Summary, Turn, guards, words
 from chat.store import coverage, quotas, totals
 
 BATCH = 500
@@ -224,6 +225,17 @@ def guarded(ids: Ids) -> Found:
         yield (4 if "terminal" in name else 2), "", f"the guard {name} is missing"
 
 
+def index(ids: Ids) -> Found:
+    """The index of words stands, and holds the finished turns and no others."""
+    if lost := words.missing():
+        yield from ((11, "", f"{name} is missing") for name in lost)
+        return
+    named = None if ids is None else {str(one) for one in ids}
+    for session, count in words.unindexed():
+        if named is None or session in named:
+            yield 11, session, f"{count} turns stand wrongly in the index of words"
+
+
 def leases(ids: Ids) -> Found:
     """A running turn or job has a lease in the future, give or take the period of what reaps it."""
     reaped: tuple[tuple[str, type[Model], float], ...] = (
@@ -300,6 +312,7 @@ CHECKS: tuple[Callable[[Ids], Found], ...] = (
     paths,
     states,
     guarded,
+    index,
     leases,
     owners,
     notices,

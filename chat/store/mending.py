@@ -1,12 +1,12 @@
-"""What `check_invariants --repair` puts right: running totals, stale leases, missing notices, and what is
-set aside for people. Nothing is done in silence: every change is returned as a line, ids and numbers only."""
+"""What `check_invariants --repair` puts right: running totals, stale leases, missing notices, what is set aside for
+people, and the index of words. Nothing is done in silence: every change is returned as a line, ids and numbers only."""
 
 from collections.abc import Collection
 from uuid import UUID
 
 from django.db import transaction
 
-from chat.models import ChatSession
+from chat.models import ChatSession, words
 from chat.store import coverage, leases, quotas, totals
 from chat.store.branches import locked
 
@@ -20,6 +20,9 @@ def repair(session_ids: Collection[UUID] | None = None) -> list[str]:
         with transaction.atomic():
             if quotas.mend(user, day):
                 lines.append(f"user {user}: what is set aside on {day} counted again")
+    if words.missing() or words.unindexed():
+        words.rebuild()
+        lines.append("the index of words made again")
     sums = [session for session, _ in totals.wrong_sums(session_ids)]
     for session_id in sums:
         with transaction.atomic():

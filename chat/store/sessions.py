@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from chat.models import ChatSession, Instructions, Turn
+from chat.models import ChatSession, Instructions, Turn, words
 
 PURGED_AT_ONCE = 10
 
@@ -43,4 +43,6 @@ def purge(undo_s: float, most: int = PURGED_AT_ONCE) -> list[UUID]:
             if session is not None and not Turn.objects.live_in(pk).exists():
                 session.delete()
                 gone.append(pk)
+    if gone:
+        words.forget()
     return gone
