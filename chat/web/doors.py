@@ -1,15 +1,18 @@
 """The open sockets of this process, and the one loop that looks at all of them: who is signed out, slow or silent.
 
-One sweep for all, with two queries for a thousand sockets: a timer and a query for each would cost more than the
-replies. What changes in this process is acted on at once, by Django's signals; what changes elsewhere is found by
-the next sweep. While the database doesn't answer nobody is sent away: replies go on from memory.
+One sweep for all, a few hundred at a time with one query each: a timer and a query for every socket would cost more
+than the replies, and ten thousand in one go would hold up every reply. What changes in this process is acted on at
+once, by Django's signals; what changes elsewhere is found by the next sweep. While the database doesn't answer nobody
+is sent away: replies go on from memory.
 """
 
 import asyncio
+import json
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 import structlog
@@ -27,9 +30,10 @@ from chat.web import sending
 log = structlog.get_logger(__name__)
 
 SWEEP_S = 3.0
-"""Seconds between two sweeps: a sign-out elsewhere is felt in less than five."""
+"""Seconds in which every socket is looked at once: a sign-out elsewhere is felt in less than five."""
 
-BATCH = 1_000
+SLICE = 500
+"""Sockets that are looked at in one go; the slices of a sweep are spread over its seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class Doors:
     """The open sockets of one process. All methods belong to the loop on which the sockets live."""
 
     def __init__(self) -> None:
-        self._open: set[Door] = set()
+        # In order: who has waited longest for a look stands first.
+        self._open: dict[Door, None] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -70,14 +75,14 @@ class Doors:
         """A socket was opened."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            self._loop, self._open, self._sweeping = loop, set(), None
-        self._open.add(door)
+            self._loop, self._open, self._sweeping = loop, {}, None
+        self._open[door] = None
         if self._sweeping is None or self._sweeping.done():
             self._sweeping = loop.create_task(self._sweep_on(), name="doors")
 
     def remove(self, door: Door) -> None:
         """A socket is gone."""
-        self._open.discard(door)
+        self._open.pop(door, None)
 
     def suspect(self, *, key: str = "", user: int = 0) -> None:
         """Called from any thread: this login may have ended. Its sockets are looked at now."""
@@ -86,34 +91,45 @@ class Doors:
 
     async def sweep(self, now: float | None = None) -> None:
         """Look at every socket once. `now` in monotonic seconds."""
-        now = time.monotonic() if now is None else now
-        for door in [door for door in self._open if door.overdue(now)]:
-            self._dismiss(door, Close.SLOW)
-        doors = list(self._open)
-        for first in range(0, len(doors), BATCH):
-            await self.check(doors[first : first + BATCH])
+        for _ in range(-(-len(self._open) // SLICE)):
+            await self._look_at_some(now)
 
     def dismiss(self, code: Close) -> None:
         """Send every page away."""
         for door in self._open:
             self._dismiss(door, code)
 
-    async def check(self, doors: Collection[Door]) -> None:
+    async def check(self, doors: Sequence[Door]) -> None:
         """Send away those whose login has ended."""
         try:
-            good = await sending.read(still_good, {door.login for door in doors})
+            places = await sending.read(ended, [door.login for door in doors])
         except Error as error:
             log.warning("logins_not_checked", error=type(error).__name__)
             return
-        for door in doors:
-            if door.login not in good:
-                self._dismiss(door, Close.SIGNED_OUT)
+        for place in places:
+            self._dismiss(doors[place], Close.SIGNED_OUT)
+
+    async def _look_at_some(self, now: float | None = None) -> None:
+        """Look at those that have waited longest; they go to the end, and whoever comes in stands behind them."""
+        now = time.monotonic() if now is None else now
+        some = list(islice(self._open, SLICE))
+        for door in some:
+            del self._open[door]
+            self._open[door] = None
+        good = []
+        for door in some:
+            if door.overdue(now):
+                self._dismiss(door, Close.SLOW)
+            else:
+                good.append(door)
+        if good:
+            await self.check(good)
 
     async def _sweep_on(self) -> None:
         while self._open:
-            await asyncio.sleep(SWEEP_S)
+            await asyncio.sleep(SWEEP_S / max(1, -(-len(self._open) // SLICE)))
             try:
-                await self.sweep()
+                await self._look_at_some()
             except Exception:
                 log.exception("sockets_not_swept")
 
@@ -135,23 +151,35 @@ class Doors:
 doors = Doors()
 
 
-def still_good(logins: Iterable[Login]) -> set[Login]:
-    """Those of the logins that still hold: session not ended, user active, password the same. Two queries."""
-    asked = set(logins)
-    keys = {login.key for login in asked} - {""}
-    alive = {""}
-    if keys:
-        sessions = Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
-        alive |= set(sessions.values_list("session_key", flat=True))
-    users = get_user_model()._default_manager.filter(pk__in={login.user for login in asked}, is_active=True)
-    passwords = dict(users.values_list("pk", "password"))
-    return {login for login in asked if login.key in alive and passwords.get(login.user) == login.password}
-
-
 _USERS = get_user_model()._meta.db_table
+_SESSIONS = Session._meta.db_table
 _HOLDS = f"""
 SELECT 1 FROM {_USERS} u WHERE u.id = %s AND u.is_active = %s AND u.password = %s
-AND (%s = '' OR EXISTS (SELECT 1 FROM {Session._meta.db_table} s WHERE s.session_key = %s AND s.expire_date > %s))"""
+AND (%s = '' OR EXISTS (SELECT 1 FROM {_SESSIONS} s WHERE s.session_key = %s AND s.expire_date > %s))"""
+
+# Many in one statement, which answers with nothing when all is well: a row for each would cost more than the looking.
+_ASKED = {
+    "sqlite": """
+        (SELECT key AS place, json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS password,
+        json_extract(value, '$[2]') AS session FROM json_each(%s))""",
+    "postgresql": """
+        (SELECT place - 1 AS place, (value->>0)::bigint AS id, value->>1 AS password, value->>2 AS session
+        FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS given(value, place))""",
+}
+_ENDED = f"""
+SELECT a.place FROM {{asked}} a WHERE
+NOT EXISTS (SELECT 1 FROM {_USERS} u WHERE u.id = a.id AND u.is_active = %s AND u.password = a.password)
+OR a.session <> '' AND NOT EXISTS
+(SELECT 1 FROM {_SESSIONS} s WHERE s.session_key = a.session AND s.expire_date > %s)"""
+
+
+def ended(logins: Iterable[Login]) -> list[int]:
+    """The places of those logins that hold no more: session ended, user inactive, or the password another one."""
+    asked = json.dumps([(login.user, login.password, login.key) for login in logins])
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute(_ENDED.format(asked=_ASKED[connection.vendor]), [asked, True, now])
+        return [place for (place,) in cursor.fetchall()]
 
 
 def holds(login: Login) -> bool:

@@ -163,7 +163,7 @@ class TestWithoutADatabase:
         self, provider, session, alice, monkeypatch, caplog
     ):
         async with connected(alice, session.pk) as socket:
-            monkeypatch.setattr("chat.web.doors.still_good", _fail)
+            monkeypatch.setattr("chat.web.doors.ended", _fail)
             await doors.sweep()
             await socket.say("ping", t=1)
             assert (await socket.hear())["type"] == "pong"
