@@ -20,7 +20,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from chat.context.budget import BudgetError
-from chat.flow import allowing, compactor, opening, upstream
+from chat.flow import allowing, compactor, importing, opening, upstream
 from chat.flow.closing import announce
 from chat.flow.engine import Engine, UnknownWindow
 from chat.flow.jobs import JobRunner
@@ -34,6 +34,7 @@ from chat.store import leases, sessions
 from chat.store.closing import Closed
 from chat.store.database import Database
 from chat.store.following import Rows
+from chat.store.portable import staging
 from chat.store.pulse import Pulse
 from chat.store.quotas import Caps
 from chat.store.rates import Rates
@@ -292,10 +293,13 @@ def _jobs(service: Service) -> JobRunner:
     async def compact(claim: leases.Claim) -> str:
         return await compactor.run_job(claim, service.engine, service.hub)
 
+    async def take_in(claim: leases.Claim) -> str:
+        return await importing.run_job(claim, service.engine)
+
     def rests(kind: str) -> bool:
         return kind == compactor.KIND and compactor.service_rests(service.engine)
 
-    return JobRunner(service.engine, service.owner, {compactor.KIND: compact}, rests=rests)
+    return JobRunner(service.engine, service.owner, {compactor.KIND: compact, importing.KIND: take_in}, rests=rests)
 
 
 async def _sweep(service: Service) -> None:
@@ -311,6 +315,7 @@ async def _sweep(service: Service) -> None:
 async def sweep_once(service: Service) -> int:
     """One sweep; how many compactions it enqueued."""
     await service.database.run(leases.reap_jobs)
+    await service.database.run(staging.purge)
     for session in await service.database.run(sessions.purge, settings.CHAT_UNDO_S):
         if service.engine.recent:
             await service.database.read(service.engine.recent.forget, str(session))

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat.web import giving, sharing, turning, views
+from chat.web import giving, moving, sharing, turning, views
 
 app_name = "chat"
 
@@ -27,5 +27,9 @@ urlpatterns = [
     path("c/<uuid:session_id>/share/", sharing.share, name="share"),
     path("c/<uuid:session_id>/export.md", giving.export, {"form": "md"}, name="export-markdown"),
     path("c/<uuid:session_id>/export.json", giving.export, {"form": "json"}, name="export-json"),
+    path("import/", moving.upload, name="imports"),
+    path("import/<uuid:import_id>/", moving.show, name="import"),
+    path("import/<uuid:import_id>/take/", moving.take, name="import-take"),
+    path("import/<uuid:import_id>/drop/", moving.drop, name="import-drop"),
     path("account/download/", giving.everything, name="download"),
 ]

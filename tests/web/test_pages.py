@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver, reverse
+from django.urls.converters import UUIDConverter
 
 from chat.models import ChatSession, Turn
 from chat.stream.protocol import TEXT_BYTES
@@ -80,13 +81,12 @@ def path_of(session: ChatSession, rest: str = "") -> str:
 class TestWhoseItIs:
     def addresses(self, session_id, turn_id=1):
         """Every address of the chat, from the URLconf itself."""
-        kwargs = {"session_id": session_id, "turn_id": turn_id}
-        for name, (ways, *_rest) in sorted(
-            (key, value[0][0])
-            for key, value in get_resolver("chat.web.urls").reverse_dict.lists()
-            if isinstance(key, str)
-        ):
-            yield name, reverse(f"chat:{name}", kwargs={key: kwargs[key] for key in ways[1]})
+        found = get_resolver("chat.web.urls").reverse_dict
+        for name in sorted(key for key in found if isinstance(key, str)):
+            (_path, names), *_ = found[name][0]
+            kinds = found[name][3]
+            ids = {key: session_id if isinstance(kinds[key], UUIDConverter) else turn_id for key in names}
+            yield name, reverse(f"chat:{name}", kwargs=ids)
 
     def test_nobody_sees_anything_without_signing_in(self, client, make_session):
         session = make_session(1)

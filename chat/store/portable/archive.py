@@ -55,6 +55,7 @@ def parse(item: Mapping[str, Any], place: str) -> Conversation:
     )
     return Conversation(
         place=place,
+        format=NAME,
         title=read.session["title"],
         turns=turns,
         created_at=read.session["created_at"],

@@ -1,5 +1,6 @@
 """ChatGPT's export: conversations.json, a list of trees of messages with the node that was last shown."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,12 +21,15 @@ def fits(item: Mapping[str, Any]) -> bool:
 
 def parse(item: Mapping[str, Any], place: str) -> Conversation:
     """Read one conversation. What the system and tools said is left out, and calls to tools. Raises Broken."""
+    left: Counter[str] = Counter()
     messages = [
-        _message(key, obj(node, f"{place}, node {key}"), f"{place}, node {key}")
+        _message(key, obj(node, f"{place}, node {key}"), left, f"{place}, node {key}")
         for key, node in take(item, "mapping", dict, place).items()
     ]
     return Conversation(
         place=place,
+        format=NAME,
+        left_out={code: count for code, count in left.items() if count},
         title=clean(may(item, "title", str, "")),
         turns=exchanges(messages, may(item, "current_node", str, "") or None, place),
         created_at=moment(item.get("create_time")),
@@ -33,7 +37,7 @@ def parse(item: Mapping[str, Any], place: str) -> Conversation:
     )
 
 
-def _message(key: str, node: Mapping[str, Any], place: str) -> Message:
+def _message(key: str, node: Mapping[str, Any], left: Counter[str], place: str) -> Message:
     parent = node.get("parent")
     hidden = Message(id=key, parent=parent if isinstance(parent, str) else None, role="")
     if node.get("message") is None:
@@ -44,26 +48,33 @@ def _message(key: str, node: Mapping[str, Any], place: str) -> Message:
     aside = may(message, "recipient", str, "all") != "all"
     unseen = may(message, "metadata", dict, {}).get("is_visually_hidden_from_conversation") is True
     if role not in _ROLES or aside or unseen:
+        left["tools"] += not unseen and (aside or role == "tool")
         return hidden
-    text = clean(_text(take(message, "content", dict, place), place))
+    text = clean(_text(take(message, "content", dict, place), left, place))
     at = moment(message.get("create_time"))
     return Message(id=key, parent=hidden.parent, role=role, text=text, at=at)
 
 
-def _text(content: Mapping[str, Any], place: str) -> str:
+def _text(content: Mapping[str, Any], left: Counter[str], place: str) -> str:
     """The words of a message; '' for kinds that hold none (thoughts, browsing, context of the product's own)."""
     kind = may(content, "content_type", str, "text")
     if kind == "code":
         return may(content, "text", str, "")
     if kind not in ("text", "multimodal_text"):
+        left["thoughts"] += kind in ("thoughts", "reasoning_recap")
         return ""
-    return "\n".join(part for part in map(_part, take(content, "parts", list, place)) if part)
+    return "\n".join(text for part in take(content, "parts", list, place) if (text := _part(part, left)))
 
 
-def _part(part: Any) -> str:
+def _part(part: Any, left: Counter[str]) -> str:
     if isinstance(part, str):
         return part
     if not isinstance(part, dict):
         return ""
     kind = may(part, "content_type", str, "")
-    return IMAGE if kind.startswith("image") else may(part, "text", str, "")
+    if kind.startswith("image"):
+        left["images"] += 1
+        return IMAGE
+    text = may(part, "text", str, "")
+    left["media"] += not text
+    return text

@@ -1,5 +1,6 @@
 """Claude's export: conversations.json, a list of conversations with their messages in order."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,15 +24,19 @@ def parse(item: Mapping[str, Any], place: str) -> Conversation:
     Branches are kept where the export names each message's parent; the branch of the last message is the shown one.
     """
     given = take(item, "chat_messages", list, place)
+    left: Counter[str] = Counter()
     messages: list[Message] = []
     known: set[str] = set()
     for index, entry in enumerate(given):
         where = f"{place}, message {index}"
         message = _message(obj(entry, where), index, messages[-1].id if messages else None, known, where)
         messages.append(message)
+        _count(entry, left)
         known.add(message.id)
     return Conversation(
         place=place,
+        format=NAME,
+        left_out={code: count for code, count in left.items() if count},
         title=clean(may(item, "name", str, "")),
         turns=exchanges(messages, messages[-1].id if messages else None, place),
         created_at=moment(item.get("created_at")),
@@ -71,3 +76,17 @@ def _attachment(entry: Any) -> str:
         return ""
     text = may(entry, "extracted_content", str, "")
     return f"[{may(entry, 'file_name', str, '') or 'attachment'}]\n{text}" if text.strip() else ""
+
+
+def _count(entry: Mapping[str, Any], left: Counter[str]) -> None:
+    """Count what of a message stays behind."""
+    for block in may(entry, "content", list, []):
+        kind = may(block, "type", str, "") if isinstance(block, dict) else ""
+        left["thoughts"] += kind == "thinking"
+        left["tools"] += kind == "tool_use"
+        left["images"] += kind == "image"
+    attached = [one for one in may(entry, "attachments", list, []) if isinstance(one, dict)]
+    left["files"] += sum(1 for one in attached if not may(one, "extracted_content", str, "").strip())
+    known = {may(one, "file_name", str, "") for one in attached}
+    files = [one for one in may(entry, "files", list, []) if isinstance(one, dict)]
+    left["files"] += sum(1 for one in files if may(one, "file_name", str, "") not in known)

@@ -7,8 +7,8 @@ VERSION = 1
 
 SESSION = (
     "title", "titled_by", "model", "mode", "thinking", "strategy", "window_messages", "context_version",
-    "prefix_version", "window_from", "compactions", "trims", "seen", "pinned", "archived_at", "created_at",
-    "updated_at",
+    "prefix_version", "window_from", "restored", "keep", "compactions", "trims", "seen", "pinned", "archived_at",
+    "created_at", "updated_at",
 )  # fmt: skip
 TURN = (
     "number", "active", "kind", "prompt", "reply", "status", "error", "stop_reason", "usage", "prompt_tokens",
@@ -29,4 +29,4 @@ FEEDBACK = ("reason", "created_at")
 USAGE = ("input", "cache_read", "cache_write", "output")
 
 # Columns that came after the first files were given out, and what they are where a file doesn't know them.
-LATER: dict[str, dict[str, Any]] = {"session": {"titled_by": "", "thinking": False}}
+LATER: dict[str, dict[str, Any]] = {"session": {"titled_by": "", "thinking": False, "restored": None, "keep": ""}}

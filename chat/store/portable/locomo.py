@@ -62,6 +62,7 @@ def parse(item: Mapping[str, Any], place: str) -> Conversation:
     turns = tuple(pair.exchange(index - 1 if index else None) for index, pair in enumerate(pairs))
     return Conversation(
         place=place,
+        format=NAME,
         title=clean(may(item, "id", str, "") or " and ".join(speakers)),
         turns=turns,
         questions=tuple(_questions(may(item, "qa", list, []), place)),

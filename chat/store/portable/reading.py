@@ -1,11 +1,12 @@
 """Taking a file apart, one conversation at a time: an export may be larger than the memory."""
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol, TextIO
 
-from chat.store.portable import archive, chatgpt, claude, locomo
+from chat.store.portable import archive, chatgpt, claude, locomo, uploads
 from chat.store.portable.values import Broken, Conversation, Unreadable
 
 CHUNK = 1 << 20  # characters
@@ -37,18 +38,33 @@ def read(path: Path, *, name: str = "") -> Iterator[Conversation | Broken]:
     Raises Unreadable when the file, or what is left of it, can't be taken apart; what came before is good.
     """
     try:
-        # An export may begin with a byte order mark.
-        with path.open(encoding="utf-8-sig") as file:
-            for index, item in enumerate(items(file, path.name)):
-                place = f"{path.name}, conversation {index}"
-                try:
-                    yield _format(item, name, place).parse(item, place)
-                except Broken as error:
-                    yield error
-    except UnicodeDecodeError:
-        raise Unreadable(f"{path.name} is not text in UTF-8.") from None
+        with path.open("rb") as file:
+            for part, label in uploads.parts(file, path.name):
+                yield from read_text(part, label, name=name)
     except OSError as error:
         raise Unreadable(f"{path} can't be read: {error.strerror}.") from None
+
+
+def read_text(
+    file: BinaryIO, label: str, *, name: str = "", most: int = MOST_CHARACTERS
+) -> Iterator[Conversation | Broken]:
+    """The same of one file of JSON, called `label` in messages. No conversation may be longer than `most` characters.
+
+    Raises Unreadable.
+    """
+    # An export may begin with a byte order mark.
+    text = io.TextIOWrapper(file, encoding="utf-8-sig")
+    try:
+        for index, item in enumerate(items(text, label, most)):
+            place = f"{label}, conversation {index}"
+            try:
+                yield _format(item, name, place).parse(item, place)
+            except Broken as error:
+                yield error
+    except UnicodeDecodeError:
+        raise Unreadable(f"{label} is not text in UTF-8.") from None
+    finally:
+        text.detach()  # whoever opened the file closes it
 
 
 def _format(item: Any, name: str, place: str) -> Format:
@@ -64,9 +80,9 @@ def _format(item: Any, name: str, place: str) -> Format:
     return found
 
 
-def items(file: TextIO, name: str) -> Iterator[Any]:
+def items(file: TextIO, name: str, most: int = MOST_CHARACTERS) -> Iterator[Any]:
     """The items of the JSON list in `file`, or its one object, read a chunk at a time. Raises Unreadable."""
-    source = _Source(file, name)
+    source = _Source(file, name, most)
     opening = source.peek()
     if opening == "{":
         yield source.item(0)
@@ -91,7 +107,8 @@ def items(file: TextIO, name: str) -> Iterator[Any]:
 class _Source:
     """Text with a position, which holds no more than one item of it."""
 
-    def __init__(self, file: TextIO, name: str):
+    def __init__(self, file: TextIO, name: str, most: int):
+        self._most = most
         self._file = file
         self._name = name
         self._text = ""
@@ -123,7 +140,7 @@ class _Source:
                 raise Unreadable(f"{place} is nested too deeply.") from None
             except ValueError:
                 held = len(self._text) - self._at
-                if held > MOST_CHARACTERS:
+                if held > self._most:
                     raise Unreadable(f"{place} is larger than a conversation can be, or is not JSON.") from None
                 if not self._more(max(CHUNK, held)):
                     raise Unreadable(f"{place} is not JSON, or breaks off.") from None

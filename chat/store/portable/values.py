@@ -46,9 +46,12 @@ class Conversation:
     """One conversation of a file. `turns` stand behind their parents.
 
     `place` says where it stood, for messages. `archive` is the whole conversation in our own format, when it was.
+    `left_out` counts by code what it had and could not be taken: images, files, thoughts, tools, media.
     """
 
     place: str
+    format: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
     title: str = ""
     turns: tuple[Exchange, ...] = ()
     questions: tuple[Question, ...] = ()
