@@ -340,4 +340,14 @@ CHAT_MESSAGES_PER_MINUTE = env.int("CHAT_MESSAGES_PER_MINUTE", default=30)
 CHAT_LIVE_TURNS = env.int("CHAT_LIVE_TURNS", default=2)
 CHAT_TOKENS_PER_DAY = env.int("CHAT_TOKENS_PER_DAY", default=0)
 CHAT_SPEND_PER_DAY = env.float("CHAT_SPEND_PER_DAY", default=0.0)
+
+# --- attachments -------------------------------------------------------------------------------------------
+
+CHAT_MAX_UPLOAD_BYTES = env.int("CHAT_MAX_UPLOAD_BYTES", default=10 * 1024 * 1024)
+CHAT_MAX_DOCUMENT_CHARS = env.int("CHAT_MAX_DOCUMENT_CHARS", default=2_000_000)
+CHAT_MAX_DOCUMENT_PAGES = env.int("CHAT_MAX_DOCUMENT_PAGES", default=1_000)
+CHAT_MAX_DOCUMENTS = env.int("CHAT_MAX_DOCUMENTS", default=20)
+CHAT_UPLOAD_READ_S = env.float("CHAT_UPLOAD_READ_S", default=20.0)
+CHAT_UPLOADS_PER_MINUTE = env.int("CHAT_UPLOADS_PER_MINUTE", default=60)
+
 CHAT_BENCH_DATA = Path(env.str("CHAT_BENCH_DATA", default=str(BASE_DIR.parent / "shared" / "data")))
