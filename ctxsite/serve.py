@@ -28,6 +28,7 @@ from ctxsite import eager, ending, sockets
 log = structlog.get_logger(__name__)
 
 DRAIN_S = 4.0  # the service's own share of the 5 s: 3 s of waiting, then turns are handed over
+YOUNG = 10_000  # new objects between two looks for garbage; Python's 700 are the work of a moment here
 EXIT_S = 4.4  # by then the process ends, whatever still hangs in a thread
 
 
@@ -69,6 +70,7 @@ class Site(Rounds):
         # collection spends its time on, and every stream stands still meanwhile.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
         print(f"Serving on http://{address()} (Ctrl-C stops it)", flush=True)
 
     async def end(self) -> None:
@@ -113,7 +115,7 @@ def main() -> int:
 
     def on_running() -> None:
         # The reactor is started a moment before its loop runs: `get_running_loop` would raise here.
-        site.ws_factory.protocol = sockets.Socket
+        site.ws_factory.protocol = sockets.of(site.ws_factory)
         ending.Signals(on_signal).listen(asyncio.get_event_loop())
         keep(site.begin())
 

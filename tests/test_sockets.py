@@ -1,6 +1,9 @@
 """Frames as a server writes them, read by somebody else's parser."""
 
+from typing import Any
+
 import pytest
+from autobahn.twisted.websocket import WebSocketServerFactory
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
@@ -52,6 +55,16 @@ def test_text_is_utf_8_and_bytes_are_bytes() -> None:
     socket.serverSend(b"\x00\xff", True)
     frame = parsed(kept.data)
     assert (frame.opcode, bytes(frame.data)) == (Opcode.BINARY, b"\x00\xff")
+
+
+def test_the_options_of_a_factory_stand_on_the_class_of_its_sockets() -> None:
+    factory: Any = WebSocketServerFactory()
+    factory.setProtocolOptions(autoPingTimeout=7, openHandshakeTimeout=0)
+    made = sockets.of(factory)()
+    made.factory, made.transport = factory, Kept()
+    made._connectionMade()
+    assert (made.autoPingTimeout, made.openHandshakeTimeout) == (7, 0)
+    assert not set(sockets.Socket.CONFIG_ATTRS) & vars(made).keys()
 
 
 def test_a_closed_socket_sends_nothing() -> None:
