@@ -24,7 +24,7 @@ from chat.flow.opening import Opened
 from chat.models import Turn
 from chat.stream import protocol
 from chat.stream.hub import Watcher
-from chat.stream.inbound import Ack, BadFrame, Hello, Inbound, Ping, Send, Stop, parse, plain_ping
+from chat.stream.inbound import Ack, BadFrame, Hello, Inbound, Ping, Send, Stop, parse, pong
 from chat.stream.protocol import (
     Accepted,
     Block,
@@ -114,11 +114,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def at_once(self, data: bytes) -> str | None:
         """The answer to a ping, for a server that need not wait for a task's turn. None: `receive` takes the frame."""
-        ping = None if self._closing else plain_ping(data)
-        if ping is None or not self._allowance.take():
+        answer = None if self._closing else pong(data)
+        if answer is None or not self._allowance.take():
             return None
         self._heard = time.monotonic()
-        return Pong(t=ping.t).to_json()
+        return answer
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """One frame from the page. Never waits."""
