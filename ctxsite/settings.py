@@ -161,9 +161,11 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     # A file, never memory: the runner, the jobs and the sockets use threads of their own.
     _database["TEST"] = {"NAME": str(CHAT_VAR_DIR / "test.sqlite3")}
 elif _database["ENGINE"] == "django.db.backends.postgresql":
-    _database["OPTIONS"] = _database.get("OPTIONS", {}) | {
-        "pool": {"min_size": 1, "max_size": CHAT_DATABASE_POOL, "timeout": 20}
-    }
+    # Django's own, with a short way for the statements of every turn.
+    _database["ENGINE"] = "ctxsite.postgresql"
+    # The threads for sockets and runners keep theirs; pages need some too.
+    _most = max(CHAT_DATABASE_POOL, CHAT_DATABASE_THREADS + 2)
+    _database["OPTIONS"] = _database.get("OPTIONS", {}) | {"pool": {"min_size": 1, "max_size": _most, "timeout": 20}}
     _database["CONN_MAX_AGE"] = 0
 else:
     raise ImproperlyConfigured("DATABASE_URL: sqlite:/// and postgres:// are supported.")
@@ -284,6 +286,10 @@ CHAT_MODEL_WHOLE_S = env.float("CHAT_MODEL_WHOLE_S", default=600.0)
 
 CHAT_MODEL = env.str("CHAT_MODEL", default="claude-opus-4-6")
 CHAT_SUMMARY_MODEL = env.str("CHAT_SUMMARY_MODEL", default="claude-haiku-4-5-20251001")
+# How conversations get their titles: by a model in the background, by their first words alone, or not at all.
+CHAT_TITLES = env.str("CHAT_TITLES", default="model")
+if CHAT_TITLES not in ("model", "code", "off"):
+    raise ImproperlyConfigured("CHAT_TITLES: model, code or off.")
 CHAT_INSTRUCTIONS = env.str(
     "CHAT_INSTRUCTIONS",
     default="You are a helpful assistant in a long-running conversation. Answer plainly and to the point, in the"
@@ -331,7 +337,9 @@ CHAT_REAP_S = env.float("CHAT_REAP_S", default=5.0)
 CHAT_DRAIN_S = env.float("CHAT_DRAIN_S", default=25.0)
 CHAT_SWEEP_S = env.float("CHAT_SWEEP_S", default=30.0)
 CHAT_UNDO_S = env.float("CHAT_UNDO_S", default=600.0)
+CHAT_TEMPORARY_S = env.float("CHAT_TEMPORARY_S", default=86_400.0)
 CHAT_FLUSH_MS = env.int("CHAT_FLUSH_MS", default=50)
+CHAT_IMPORT_MB = env.int("CHAT_IMPORT_MB", default=200)
 CHAT_SIGNUP = env.bool("CHAT_SIGNUP", default=False)
 
 # --- what one person may use (0: no limit) -------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import connection, transaction
+from django.db import connections, transaction
 from django.utils import timezone
 
 from monitoring import pricing, rows, series
@@ -51,8 +51,9 @@ CHANGES = {
 
 # By name, because Django would put the same statement together for every call. Parameters: a call, a session.
 GAUGE = (
-    f'SELECT g.*, EXISTS(SELECT 1 FROM {ModelCall._meta.db_table} c WHERE c."call" = %s) AS recorded '
-    f'FROM {SessionGauge._meta.db_table} g WHERE g."session" = %s'
+    f'SELECT EXISTS(SELECT 1 FROM {ModelCall._meta.db_table} c WHERE c."call" = %s), '
+    + ", ".join(f'g."{field.column}"' for field in SessionGauge._meta.concrete_fields)
+    + f' FROM (SELECT 1 AS one) one LEFT JOIN {SessionGauge._meta.db_table} g ON g."session" = %s'
 )
 
 Source = Callable[[], Mapping[str, int | float]]
@@ -134,9 +135,10 @@ def record_call(
     if recorded:
         return False
     # Two that record one call at once must not break the caller's transaction.
-    rows.add(row, unique="call")
+    changes = [rows.adding(row, unique="call")]
     if gauge is not None:
-        _write_gauge(gauge, row, _digest(tools_digest))
+        changes.append(_moved(gauge, row, _digest(tools_digest)))
+    rows.write(*changes)
     share = series.utilisation(row.size, row.window)
     given = {name: getattr(row, name) for name in CALL_FIELDS if name != "utilisation"}
     _log_on_commit("model_call", given | {"utilisation": None if share is None else round(share, 4)})
@@ -225,11 +227,9 @@ def _cost(row: ModelCall) -> tuple[Decimal | None, Decimal | None]:
 
 def _gauge(session: UUID, call: UUID) -> tuple[SessionGauge, bool]:
     """The session's gauge, or a new one that has not seen a call; and whether this call is recorded already."""
-    as_stored = SessionGauge._meta.pk.get_db_prep_value
-    found = SessionGauge.objects.raw(GAUGE, [as_stored(call, connection), as_stored(session, connection)])
-    for gauge in found:
-        return gauge, bool(vars(gauge)["recorded"])
-    return SessionGauge(session=session), ModelCall.objects.filter(call=call).exists()
+    as_stored, own = SessionGauge._meta.pk.get_db_prep_value, connections["default"]
+    recorded, gauge = rows.read(SessionGauge, GAUGE, [as_stored(call, own), as_stored(session, own)])
+    return gauge or SessionGauge(session=session), bool(recorded)
 
 
 def _miss_cause(gauge: SessionGauge, row: ModelCall, tools_digest: str) -> str:
@@ -260,7 +260,7 @@ def _was_sent_with(gauge: SessionGauge, row: ModelCall) -> bool:
     return gauge.changed_at is None or gauge.changed_at <= sent or gauge.changed != "compaction"
 
 
-def _write_gauge(gauge: SessionGauge, row: ModelCall, tools_digest: str) -> None:
+def _moved(gauge: SessionGauge, row: ModelCall, tools_digest: str) -> rows.Change:
     number, size = row.number or 0, row.size
     if number > gauge.number:
         base = gauge.tokens, gauge.number, gauge.growth
@@ -282,7 +282,7 @@ def _write_gauge(gauge: SessionGauge, row: ModelCall, tools_digest: str) -> None
     if _was_sent_with(gauge, row):
         gauge.changed, gauge.changed_at = "", None
     # One statement, and no race for the first row of a session.
-    rows.put(gauge, unique="session")
+    return rows.putting(gauge, unique="session")
 
 
 def _log_on_commit(name: str, fields: Mapping[str, Any]) -> None:

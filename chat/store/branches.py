@@ -3,13 +3,15 @@
 import uuid
 from collections.abc import Mapping
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
+from chat.context import titling
 from chat.context.tokens import Counter
 from chat.models import ChatSession, Turn
-from chat.store import coverage, plain, quotas
+from chat.store import coverage, plain, quotas, statements
 from chat.store.plain import Plus
 from chat.store.standing import Standing, placed
 
@@ -27,8 +29,9 @@ class UnknownTurn(Exception):
 
 
 _HEAD = ("id", "number", "status", "tokens_upto")
+_SESSION = plain.attributes(ChatSession)
 _MINE = f"""
-SELECT s.*, {", ".join(f"h.{name} AS head_{name}_" for name in _HEAD)}
+SELECT {plain.columns(Turn, "h", _HEAD)}, {plain.columns(ChatSession, "s", _SESSION)}
 FROM {ChatSession._meta.db_table} s LEFT JOIN {Turn._meta.db_table} h ON h.id = s.head_id
 WHERE s.id = %s AND s.owner_id = %s AND s.deleted_at IS NULL"""
 
@@ -41,11 +44,11 @@ def locked_of(owner_id: int, session_id: uuid.UUID) -> ChatSession | None:
     """
     lock = "FOR UPDATE OF s" if connection.features.has_select_for_update_of else ""
     key = ChatSession._meta.pk.get_db_prep_value(session_id, connection)
-    for session in ChatSession.objects.raw(f"{_MINE} {lock}", [key, owner_id]):
-        head = {name: vars(session).pop(f"head_{name}_") for name in _HEAD}
+    for row in statements.rows(f"{_MINE} {lock}", [key, owner_id]):
+        session = plain.found(ChatSession, _SESSION, row[len(_HEAD) :])
         # None although there is one: it is newer than this statement, which waited for the lock. It is read then.
-        if head["id"] is not None:
-            session.head = plain.known(Turn, {"session_id": session.pk, **head})
+        if row[0] is not None:
+            session.head = plain.found(Turn, _HEAD, row[: len(_HEAD)])
         return session
     return None
 
@@ -177,15 +180,16 @@ def sibling(
 def _insert(session: ChatSession, parent: Turn | None, *, tokens: int, **values) -> Turn:
     turn = Turn(
         session=session,
-        parent=parent,
+        parent_id=parent.pk if parent else None,
         number=parent.number + 1 if parent else 1,
         prompt_tokens=tokens,
         tokens_upto=(parent.tokens_upto if parent else 0) + tokens,
         **values,
     )
-    plain.insert(turn)
-    changes = {"head_id": turn.pk, "turns_active": turn.number, "turns_total": Plus(1), "updated_at": plain.NOW}
-    plain.update(ChatSession, {"pk": session.pk}, changes)
+    changes = {"head_id": plain.MADE, "turns_active": turn.number, "turns_total": Plus(1), "updated_at": plain.NOW}
+    if not session.title and settings.CHAT_TITLES != "off" and (title := titling.by_code(turn.prompt)):
+        changes |= {"title": title, "titled_by": ChatSession.TitledBy.CODE}
+    plain.insert(turn, ChatSession, {"pk": session.pk}, changes)
     return turn
 
 

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from chat.context import exact
 from chat.context import values as context
 from chat.models import ChatSession, Manifest, Notice, Step, Turn
-from chat.store import coverage, facts, plain, quotas
+from chat.store import coverage, facts, plain, quotas, statements
 from chat.store.leases import Claim
 from chat.store.plain import Plus
 
@@ -27,14 +27,13 @@ _OF_TURN = (
     *("reserved_on", "reserved", "reserved_cost"),
 )
 _OF_SESSION = (
-    *("owner_id", "title", "mode", "strategy", "context_version", "window_from", "open_tokens", "compactions"),
+    *("id", "owner_id", "title", "mode", "strategy", "context_version", "window_from", "open_tokens", "compactions"),
 )
-_LOCKED = f"""
-SELECT {", ".join(f"t.{name}" for name in _OF_TURN)}, p.tokens_upto AS before,
-       {", ".join(f"s.{name} AS s_{name}" for name in _OF_SESSION)}
+_OURS = f"""
+SELECT p.tokens_upto, {plain.columns(Turn, "t", _OF_TURN)}, {plain.columns(ChatSession, "s", _OF_SESSION)}
 FROM {Turn._meta.db_table} t JOIN {ChatSession._meta.db_table} s ON s.id = t.session_id
 LEFT JOIN {Turn._meta.db_table} p ON p.id = t.parent_id
-WHERE t.id = %s"""
+WHERE t.id = %s AND t.owner = %s AND t.epoch = %s AND t.status = 'running'"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +98,11 @@ class Closed:
 def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
     """Close a running turn; None when it is no longer ours, and then nothing was written.
 
-    Succeeds past the lease as long as nobody else has taken the turn. A trim moves the window only if the context
-    is still the one that the request was assembled from.
+    Succeeds past the lease as long as nobody else has taken the turn, whose row is locked first. A trim moves the
+    window only if the context is still the one that the request was assembled from.
     """
     with transaction.atomic(savepoint=False):
-        turn = _locked(claim.id)
+        turn, before = _locked(claim)
         if turn is None:
             return None
         session = turn.session
@@ -111,10 +110,10 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
         # Thinking is deleted at close: newer models refuse it after any edit of what is before.
         steps = [step for step in outcome.steps if step.kind != "thinking"]
         own = prompt_tokens + outcome.reply_tokens + sum(step.tokens for step in steps)
-        upto = (turn.before or 0) + own
+        upto = before + own
         prompt = turn.prompt
         excluded = "refusal" if outcome.status == Turn.Status.REFUSED else turn.excluded_by
-        changed = plain.update(
+        closing = plain.updating(
             Turn,
             {"pk": claim.id, "owner": claim.owner, "epoch": claim.epoch, "status": Turn.Status.RUNNING},
             {
@@ -137,16 +136,19 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
                 "closed_at": plain.NOW,
             },
         )
-        if not changed:
-            return None
         if steps:
             Step.objects.bulk_create(_steps(turn, steps))
-        notices, trimmed = (), False
+        notices, trimmed, changes = (), False, [closing]
         if outcome.sent:
-            _store_manifest(turn, outcome.sent)
-            trimmed = outcome.sent.manifest.trimmed and outcome.sent.context_version == session.context_version
+            changes.append(plain.inserting(_manifest(turn, outcome.sent)))
+            moved = outcome.sent.context_version != session.context_version
+            trimmed = outcome.sent.manifest.trimmed and not moved
+            if moved or _tells(outcome.sent):
+                # What is said of the turns below is counted with this one closed.
+                plain.together(*changes)
+                changes = []
             notices = _notices(session, turn, outcome.sent)
-            if outcome.sent.context_version != session.context_version:
+            if moved:
                 # A compaction committed meanwhile: what this request left out may be covered by now.
                 coverage.heal_trims(session, session.window_from)
         version = session.context_version + (1 if trimmed else 0)
@@ -167,9 +169,7 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
             values["output_tokens"] = Plus(sizes["output"])
         if excluded and not turn.excluded_by:
             values["marked"] = Plus(0 if turn.pinned_since is not None else 1)
-        if not session.title:
-            values["title"] = title_of(prompt)
-        plain.update(ChatSession, {"pk": session.pk}, values)
+        changes.append(plain.updating(ChatSession, {"pk": session.pk}, values))
         if not excluded:
             found = (
                 *exact.find(prompt[:SEARCHED_CHARACTERS], limit=MOST_VALUES),
@@ -177,11 +177,12 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
             )
             facts.keep(turn, found, since=version)
         covered = [last for _, last in coverage.covered(session.pk)] if session.compactions else []
-        quotas.settle(
+        changes += quotas.settling(
             *(session.owner_id, turn.reserved_on, turn.reserved, turn.reserved_cost),
             used=outcome.used,
             cost=outcome.cost,
         )
+        plain.together(*changes)
         return Closed(
             session_id=session.pk,
             owner_id=session.owner_id,
@@ -210,17 +211,18 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
         )
 
 
-def _locked(turn_id: int) -> Turn | None:
-    """The turn with its session, whose row is locked until the transaction ends; `before`: tokens up to its parent.
+def _locked(claim: Claim) -> tuple[Turn | None, int]:
+    """The turn with its session, if it is still ours, and the tokens up to its parent; the rows of both are locked
+    until the transaction ends.
 
     What is not read here is read when somebody asks for it.
     """
-    lock = "FOR UPDATE OF s" if connection.features.has_select_for_update_of else ""
-    for turn in Turn.objects.raw(f"{_LOCKED} {lock}", [turn_id]):
-        own = {name: vars(turn).pop(f"s_{name}") for name in _OF_SESSION}
-        turn.session = plain.known(ChatSession, {"id": turn.session_id, **own})
-        return turn
-    return None
+    lock = "FOR UPDATE OF s FOR NO KEY UPDATE OF t" if connection.features.has_select_for_update_of else ""
+    for upto, *row in statements.rows(f"{_OURS} {lock}", [claim.id, claim.owner, claim.epoch]):
+        turn = plain.found(Turn, _OF_TURN, row[: len(_OF_TURN)])
+        turn.session = plain.found(ChatSession, _OF_SESSION, row[len(_OF_TURN) :])
+        return turn, upto or 0
+    return None, 0
 
 
 def _steps(turn: Turn, steps: Sequence[context.Step]) -> list[Step]:
@@ -240,10 +242,10 @@ def _steps(turn: Turn, steps: Sequence[context.Step]) -> list[Step]:
     ]
 
 
-def _store_manifest(turn: Turn, sent: Sent) -> None:
+def _manifest(turn: Turn, sent: Sent) -> Manifest:
     manifest = sent.manifest
-    row = Manifest(
-        turn=turn,
+    return Manifest(
+        turn_id=turn.pk,
         context_version=sent.context_version,
         model=sent.model,
         window=manifest.window,
@@ -256,7 +258,15 @@ def _store_manifest(turn: Turn, sent: Sent) -> None:
         measured=sent.measured,
         body_sha256=sent.body_sha256,
     )
-    plain.insert(row)
+
+
+def _tells(sent: Sent) -> bool:
+    """Whether `_notices` may have anything to say."""
+    return any(run.how in _HOW_NOTICED for run in sent.manifest.runs) or any(_left_out(sent))
+
+
+def _left_out(sent: Sent) -> list[bool]:
+    return [line.truncated for line in sent.manifest.report if line.component in ("recall", "documents")]
 
 
 def _notices(session: ChatSession, turn: Turn, sent: Sent) -> list[tuple[str, int, int]]:
@@ -274,18 +284,8 @@ def _notices(session: ChatSession, turn: Turn, sent: Sent) -> list[tuple[str, in
         if made:
             coverage.end_smaller(session.pk, kind, run.first, run.last)
             told.append((kind, run.first, run.last))
-    fresh = [line for line in sent.manifest.report if line.component in ("recall", "documents")]
-    if any(line.truncated for line in fresh):
+    if any(_left_out(sent)):
         made = coverage.say(session, Notice.Kind.LEFT_OUT, turn.number, turn.number, turn=turn, model=sent.model)
         if made:
             told.append((Notice.Kind.LEFT_OUT, turn.number, turn.number))
     return told
-
-
-def title_of(prompt: str) -> str:
-    """The first words of the first message, at a word's end."""
-    text = " ".join(prompt[:400].split())
-    if len(text) <= 60:
-        return text
-    cut = text[:60].rsplit(" ", 1)[0]
-    return f"{cut or text[:60]}…"

@@ -1,8 +1,7 @@
 """The one door from async code to the database: a small pool of threads, one unit of work at a time in each.
 
 Django's own bridge runs everything on one shared thread, where one slow query stops every socket. Here a unit of
-work is a synchronous function that holds one transaction; its thread keeps (SQLite) or returns (PostgreSQL, whose
-pool hands out connections) its connection.
+work is a synchronous function that holds one transaction; its thread keeps its connection for the next one.
 """
 
 import asyncio
@@ -25,6 +24,9 @@ ATTEMPTS = 6
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 2.0
 INSIST_S = 600.0
+# So long a thread keeps a connection of PostgreSQL's pool: fetching it costs more than a statement. Then it goes back,
+# where it is looked after.
+KEEP_S = 60.0
 
 
 class Database:
@@ -43,7 +45,8 @@ class Database:
         return ThreadPoolExecutor(threads, thread_name_prefix=f"chat-{name}", initializer=self._enter)
 
     def _enter(self) -> None:
-        own = connections["default"]
+        own: Any = connections["default"]
+        own.keep_s = KEEP_S  # see ctxsite.postgresql; SQLite's connection is kept for good
         own.inc_thread_sharing()  # so that close() may close it from another thread
         with self._lock:
             self._kept.append(own)

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from chat.models import Allowance, Turn
 from chat.store import plain
-from chat.store.plain import Plus
+from chat.store.plain import Change, Plus
 
 MILLION = 1_000_000
 UNLIMITED = 1 << 62
@@ -99,10 +99,9 @@ def reserve(user_id: int, tokens: int, cost: int, most: Caps | None = None) -> R
     # Without a row there is nothing to compare with: one call that is over by itself would be inserted.
     if tokens > most.tokens or cost > most.cost:
         return Over("tokens" if tokens > most.tokens else "spend", _midnight(now))
-    with connection.cursor() as cursor:
-        cursor.execute(_RESERVE, [user_id, now.date().isoformat(), tokens, cost, most.live, most.tokens, most.cost])
-        if cursor.rowcount == 1:
-            return Reserved(now.date(), tokens, cost)
+    values = [user_id, now.date().isoformat(), tokens, cost, most.live, most.tokens, most.cost]
+    if plain.together((_RESERVE, values)) == [1]:
+        return Reserved(now.date(), tokens, cost)
     row = Allowance.objects.get(user_id=user_id, day=now.date())
     if row.used + row.reserved + tokens > most.tokens:
         # Replies that run have most set aside; as they end, what they did not use comes back.
@@ -120,8 +119,16 @@ def settle(
     Tokens, and millionths of a US dollar. A turn for which nothing was set aside (`day` is None) is left out: it was
     opened by an older release, or copied in.
     """
+    for change in settling(user_id, day, reserved, reserved_cost, used=used, cost=cost):
+        plain.together(change)
+
+
+def settling(
+    user_id: int, day: date | None, reserved: int | None, reserved_cost: int | None, *, used: int = 0, cost: int = 0
+) -> list[Change]:
+    """What `settle` executes, for `plain.together`."""
     if day is None:
-        return
+        return []
     changes = {
         "live": Plus(-1),
         "reserved": Plus(-(reserved or 0)),
@@ -129,7 +136,7 @@ def settle(
         "used": Plus(used),
         "cost": Plus(cost),
     }
-    plain.update(Allowance, {"user_id": user_id, "day": day}, changes)
+    return [plain.updating(Allowance, {"user_id": user_id, "day": day}, changes)]
 
 
 def spend(user_id: int, *, used: int, cost: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, connections
 
 from chat.models import ChatSession, Document, Fact, Instructions, Manifest, Summary, Turn
 
@@ -119,23 +119,10 @@ def claim() -> str:
 
 def rows(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Execute one of the statements above and fetch all that it finds. Values are as the driver gives them."""
-    with _cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchall()
+    own: Any = connections["default"]
+    return own.fixed_rows(statement, parameters)
 
 
 def as_uuid(value: Any) -> UUID:
     """SQLite keeps a UUID as its 32 digits, and gives it back so where no field of Django's stands between."""
     return value if isinstance(value, UUID) else UUID(value)
-
-
-def _cursor():
-    if connection.vendor != "postgresql":
-        return connection.cursor()
-    connection.ensure_connection()
-    own = connection.connection
-    # Django turns preparing off, because its own statements seldom repeat; these always do.
-    own.prepare_threshold = 2
-    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-    # The server's own binding, not Django's: only that is prepared.
-    return wrap(connection.Database.Cursor(own))

@@ -5,13 +5,20 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Case, F, IntegerField, Value, When
-from django.db.models.functions import Length
 
 from chat.models import ChatSession, Turn
+from chat.store import plain, statements
 from chat.stream.live import Live, ended
 
-# Written out: every turn executes it, and Django would put it together anew each time.
+# Written out: every socket or turn executes them, and Django would put them together anew each time.
+_MINE = "s.id = %s AND s.owner_id = %s AND s.deleted_at IS NULL"
+_IS_MINE = f"SELECT 1 FROM {ChatSession._meta.db_table} s WHERE {_MINE}"
+_LIVE = ", ".join(f"'{status}'" for status in Turn.LIVE)
+# The length only where it is told: it costs reading the whole text.
+_PLACE = f"""
+SELECT s.turns_active, s.head_id, h.parent_id, h.epoch, h.status,
+       CASE WHEN h.status IN ({_LIVE}) THEN LENGTH(h.reply) ELSE 0 END
+FROM {ChatSession._meta.db_table} s LEFT JOIN {Turn._meta.db_table} h ON h.id = s.head_id WHERE {_MINE}"""
 _SEEN = f"UPDATE {ChatSession._meta.db_table} SET seen = %s WHERE id = %s AND owner_id = %s AND seen < %s"
 
 
@@ -35,33 +42,30 @@ class Place:
 
 def place(owner_id: int, session_id: UUID, asked: int | None = None) -> Place | None:
     """Where a session stands, and what became of the turn `asked`; None when the session is not this owner's."""
-    mine = ChatSession.objects.filter(pk=session_id, owner_id=owner_id, deleted_at__isnull=True)
-    # The length only where it is told: it costs reading the whole text.
-    so_far = Case(
-        When(head__status__in=Turn.LIVE, then=Length("head__reply")), default=Value(0), output_field=IntegerField()
-    )
-    columns = {"epoch": F("head__epoch"), "status": F("head__status"), "before": F("head__parent_id"), "end": so_far}
-    row = mine.values("turns_active", "head_id", **columns).first()
-    if row is None:
+    found = statements.rows(_PLACE, [_key(session_id), owner_id])
+    if not found:
         return None
-    head, turn, before = row["turns_active"], row["head_id"] or 0, row["before"] or 0
-    live = {"turn": turn, "epoch": row["epoch"], "end": row["end"]} if row["status"] in Turn.LIVE else None
+    head, turn, before, epoch, status, end = found[0]
+    turn, before, status = turn or 0, before or 0, status or ""
+    live = {"turn": turn, "epoch": epoch, "end": end} if status in Turn.LIVE else None
     if asked is None or (live and asked == turn):
-        return Place(head, turn, before, live, row["status"] or "")
+        return Place(head, turn, before, live, status)
     known, rest = _rest(session_id, asked)
-    return Place(head, turn, before, live, row["status"] or "", known, rest)
+    return Place(head, turn, before, live, status, known, rest)
 
 
 def is_mine(owner_id: int, session_id: UUID) -> bool:
     """Whether there is such a session of this owner's."""
-    return ChatSession.objects.filter(pk=session_id, owner_id=owner_id, deleted_at__isnull=True).exists()
+    return bool(statements.rows(_IS_MINE, [_key(session_id), owner_id]))
 
 
 def seen(owner_id: int, session_id: UUID, number: int) -> None:
     """The owner has this reply on the screen."""
-    session = ChatSession._meta.pk.get_db_prep_value(session_id, connection)
-    with connection.cursor() as cursor:
-        cursor.execute(_SEEN, [number, session, owner_id, number])
+    plain.together((_SEEN, [number, _key(session_id), owner_id, number]))
+
+
+def _key(session_id: UUID) -> Any:
+    return ChatSession._meta.pk.get_db_prep_value(session_id, connection)
 
 
 def _rest(session_id: UUID, asked: int) -> tuple[bool, Live | None]:

@@ -13,6 +13,7 @@ system without flock, who has waited too long) is merely served as before.
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.backends.sqlite3 import base
@@ -36,6 +37,17 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().__init__(*args, **kwargs)
         self._place: int | None = None
         self.execute_wrappers.append(self._in_line)
+
+    def fixed_rows(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """As ctxsite.postgresql has it; here nothing about such a statement is special."""
+        with self.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return cursor.fetchall()
+
+    def fixed_counts(self, changes: Sequence[tuple[str, Sequence[Any]]]) -> list[int]:
+        """As ctxsite.postgresql has it, one statement after the other."""
+        with self.cursor() as cursor:
+            return [cursor.execute(statement, parameters).rowcount for statement, parameters in changes]
 
     def _in_line(self, execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
         if self.in_atomic_block or self._place is not None or not sql.lstrip().startswith(WRITES):

@@ -33,7 +33,7 @@ def parent() -> int:
                 | place.env
                 | {"CHAT_LOG_LEVEL": "WARNING", "BENCH_COOKIE": person.cookie, "BENCH_SESSION": person.session}
             )
-            command = [sys.executable, "-m", "tests.bench.bench_statements", kind]
+            command = [sys.executable, "-m", "tests.bench.bench_statements", kind, *sys.argv[1:]]
             subprocess.run(command, env=environment, check=True)
     return 0
 

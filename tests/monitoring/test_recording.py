@@ -288,13 +288,14 @@ def test_a_cause_that_the_caller_knows_is_kept(tell):
 # --- what it costs
 
 
-def test_a_reply_costs_three_statements_and_any_other_call_two(tell):
+def test_a_reply_costs_few_statements(tell):
     tell(1)
     with CaptureQueriesContext(connection) as reply:
         tell(2)
     with CaptureQueriesContext(connection) as summary:
         tell(3, purpose="summary")
-    assert (len(reply), len(summary)) == (3, 2)
+    # PostgreSQL writes the call and the gauge in one.
+    assert (len(reply), len(summary)) == ((2, 2) if connection.vendor == "postgresql" else (3, 2))
 
 
 # --- what monitoring can't know by itself
