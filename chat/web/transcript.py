@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 from chat.models import ChatSession, Feedback, Turn
 from chat.store import branches
 from chat.stream import rendering
-from chat.web import failures, notices
+from chat.web import chips, failures, notices
+from chat.web.chips import Chip
 from chat.web.notices import Shown
 
 PAGE = 50
@@ -51,6 +52,7 @@ class TurnShown:
     after: int | None = None
     feedback: str = ""
     editing: bool = False
+    documents: list[Chip] = field(default_factory=list)
     ending: Ending | None = None
     closed_at: datetime | None = None
     notices: list[Shown] = field(default_factory=list)
@@ -123,6 +125,7 @@ def _shown(session: ChatSession, rows: Iterable[Turn], editing: int | None = Non
         return []
     said = notices.of_session(session, found[0].number, found[-1].number)
     others = branches.versions(session.pk, found[0].number, found[-1].number)
+    attached = chips.of_turns(session.pk, found[0].number, found[-1].number)
     judged = dict(Feedback.objects.filter(turn__in=[turn.pk for turn in found]).values_list("turn_id", "reason"))
     return [
         TurnShown(
@@ -138,6 +141,7 @@ def _shown(session: ChatSession, rows: Iterable[Turn], editing: int | None = Non
             feedback=judged.get(turn.pk, ""),
             editing=turn.pk == editing and not turn.is_live and turn.kind == Turn.Kind.MESSAGE,
             **_place(turn, others.get(turn.parent_id, ())),
+            documents=attached.get((turn.number, turn.parent_id), []),
             ending=ending(turn, last=turn.number == session.turns_active),
             closed_at=turn.closed_at,
             notices=said.get(turn.number, []),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat.web import giving, moving, sharing, turning, views
+from chat.web import attachments, giving, moving, sharing, turning, views
 
 app_name = "chat"
 
@@ -21,12 +21,16 @@ urlpatterns = [
     path("c/<uuid:session_id>/turns/<int:turn_id>/menu/", turning.menu, name="menu"),
     path("c/<uuid:session_id>/turns/<int:turn_id>/feedback/", turning.feedback, name="feedback"),
     path("c/<uuid:session_id>/turns/<int:turn_id>/stop/", views.stop, name="stop"),
+    path("c/<uuid:session_id>/documents/", attachments.attach, name="attach"),
+    path("c/<uuid:session_id>/documents/<int:document_id>/remove/", attachments.detach, name="detach"),
     path("c/<uuid:session_id>/rename/", views.rename, name="rename"),
     path("c/<uuid:session_id>/options/", views.options, name="options"),
     path("c/<uuid:session_id>/delete/", views.delete, name="delete"),
     path("c/<uuid:session_id>/share/", sharing.share, name="share"),
     path("c/<uuid:session_id>/export.md", giving.export, {"form": "md"}, name="export-markdown"),
     path("c/<uuid:session_id>/export.json", giving.export, {"form": "json"}, name="export-json"),
+    path("documents/", attachments.attach_first, name="attach-first"),
+    path("count/", attachments.count, name="count"),
     path("import/", moving.upload, name="imports"),
     path("import/<uuid:import_id>/", moving.show, name="import"),
     path("import/<uuid:import_id>/take/", moving.take, name="import-take"),

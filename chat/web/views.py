@@ -14,8 +14,9 @@ from django_htmx.http import trigger_client_event
 
 from chat.flow.opening import Rejected
 from chat.models import ChatSession
+from chat.store import documents
 from chat.stream.protocol import TEXT_BYTES
-from chat.web import gauge, listing, notices, sending, transcript
+from chat.web import chips, gauge, listing, notices, sending, transcript
 from chat.web.forms import MessageForm, OptionsForm, TitleForm
 from chat.web.pages import number, own, page, wants_json
 
@@ -60,6 +61,7 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
             "first": not session.turns_total,
             "live": any(turn.live for turn in shown.turns),
             "blank": transcript.BLANK,
+            "shelf": chips.shelf(session),
             "gauge": gauge.of_session(session),
             "strategies": _strategies(),
         },
@@ -120,7 +122,10 @@ async def new(request: HttpRequest) -> HttpResponse:
     user = await request.auser()
     form = MessageForm(request.POST)
     text = request.POST.get("text", "")
-    session_id = await sending.new_session(user)
+    # With attached files there is one already: they wait in it.
+    named = form.cleaned_data["documents"] if form.is_valid() else ()
+    session_id = await sending.read(documents.home, user.pk, named) if named else None
+    session_id = session_id or await sending.new_session(user)
     address = reverse("chat:conversation", args=[session_id])
     if text.strip():
         answer = await _send(user, session_id, form)
@@ -220,7 +225,7 @@ def _shell(request: HttpRequest, session: ChatSession | None = None) -> dict[str
         "greeting": _("Hello, %(name)s") % {"name": user.first_name or user.get_username()},
         "standin": settings.CHAT_STANDIN,
         "model_name": _model_name(session),
-        "limits": {"socket": TEXT_BYTES, "message": settings.CHAT_MAX_MESSAGE_CHARS},
+        "limits": {"socket": TEXT_BYTES, "message": settings.CHAT_MAX_MESSAGE_CHARS, "upload": settings.CHAT_MAX_UPLOAD_BYTES},
         "starts": _starts(),
         "build": BUILD,
     }
@@ -240,6 +245,7 @@ def _around(request: HttpRequest, session: ChatSession) -> dict[str, Any]:
     return {
         "oob": True,
         "places": places,
+        "shelf": chips.shelf(session),
         "gauge": gauge.of_session(session),
         "row": listing.one(request.user, session.pk),
         "current": session.pk,

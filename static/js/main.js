@@ -1,5 +1,6 @@
 // Puts the page together.
 
+import { attaching } from "./attachments.js";
 import { Composer } from "./composer.js";
 import { converse } from "./conversation.js";
 import { copying } from "./copying.js";
@@ -17,11 +18,11 @@ const scroll = new Scroll(
   document.getElementById("jump"),
 );
 
-const post = (url, fields) => {
+const post = (url, fields, headers) => {
   const body = new FormData();
   body.set("csrfmiddlewaretoken", form.elements.csrfmiddlewaretoken.value);
   for (const [name, value] of Object.entries(fields)) if (value !== undefined && value !== null) body.set(name, value);
-  return fetch(url, { method: "POST", body, headers: { Accept: "application/json" } });
+  return fetch(url, { method: "POST", body, headers: { Accept: "application/json", ...headers } });
 };
 
 // --- the first message ----------------------------------------------------------------------------------------
@@ -62,6 +63,7 @@ const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
 
 const composer = say.session ? converse({ main, form, scroll, post }) : welcome();
+attaching({ form, main, post });
 main.classList.add("ready");
 
 let release = () => {};
