@@ -23,7 +23,7 @@ from django.conf import settings
 from twisted.internet import reactor
 
 from chat import service
-from ctxsite import eager, ending, sockets
+from ctxsite import eager, ending, sockets, tidying
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,7 @@ class Site(Rounds):
     """Daphne's server with the two ends that it lacks."""
 
     failed = False
+    tidying: asyncio.Task[None] | None = None
 
     def listen_error(self, failure: Any) -> None:
         """Say which address could not be had, and end with an error."""
@@ -70,11 +71,14 @@ class Site(Rounds):
         # collection spends its time on, and every stream stands still meanwhile.
         gc.collect()
         gc.freeze()
+        self.tidying = asyncio.get_running_loop().create_task(tidying.tidy(live_turns), name="tidying")
         gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
         print(f"Serving on http://{address()} (Ctrl-C stops it)", flush=True)
 
     async def end(self) -> None:
         """Drain and stop the service, then the reactor."""
+        if self.tidying:
+            self.tidying.cancel()
         try:
             async with asyncio.timeout(DRAIN_S):
                 await ending.drain()
@@ -82,6 +86,11 @@ class Site(Rounds):
         except Exception:
             log.exception("service_not_drained")
         self.stop()
+
+
+def live_turns() -> int:
+    """How many replies this process passes on."""
+    return service.current().hub.live_turns if service.running() else 0
 
 
 def address() -> str:
