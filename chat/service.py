@@ -20,7 +20,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from chat.context.budget import BudgetError
-from chat.flow import allowing, compactor, importing, opening, upstream
+from chat.flow import allowing, compactor, importing, opening, titles, upstream
 from chat.flow.closing import announce
 from chat.flow.engine import Engine, UnknownWindow
 from chat.flow.jobs import JobRunner
@@ -296,10 +296,14 @@ def _jobs(service: Service) -> JobRunner:
     async def take_in(claim: leases.Claim) -> str:
         return await importing.run_job(claim, service.engine)
 
-    def rests(kind: str) -> bool:
-        return kind == compactor.KIND and compactor.service_rests(service.engine)
+    async def title(claim: leases.Claim) -> str:
+        return await titles.run_job(claim, service.engine, service.hub)
 
-    return JobRunner(service.engine, service.owner, {compactor.KIND: compact, importing.KIND: take_in}, rests=rests)
+    def rests(kind: str) -> bool:
+        return kind in (compactor.KIND, titles.KIND) and compactor.service_rests(service.engine)
+
+    kinds = {compactor.KIND: compact, importing.KIND: take_in, titles.KIND: title}
+    return JobRunner(service.engine, service.owner, kinds, rests=rests)
 
 
 async def _sweep(service: Service) -> None:
@@ -315,6 +319,8 @@ async def _sweep(service: Service) -> None:
 async def sweep_once(service: Service) -> int:
     """One sweep; how many compactions it enqueued."""
     await service.database.run(leases.reap_jobs)
+    for session in await service.database.run(sessions.expire, settings.CHAT_TEMPORARY_S):
+        service.hub.gone(session)
     await service.database.run(staging.purge)
     for session in await service.database.run(sessions.purge, settings.CHAT_UNDO_S):
         if service.engine.recent:

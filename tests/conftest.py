@@ -46,7 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.CHAT_STANDIN = True
     settings.CHAT_STANDIN_DELAY_MS = 0
     settings.CHAT_CONTEXT_WINDOW = 16_000
-    # Limits are for the tests that are about them.
+    # Limits, and titles by a model, are for the tests that are about them.
+    settings.CHAT_TITLES = "code"
     settings.CHAT_MESSAGES_PER_MINUTE = settings.CHAT_LIVE_TURNS = 0
     # A file, so that threads share it; one directory a process, so that two test runs don't share it.
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):

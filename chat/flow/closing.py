@@ -14,7 +14,7 @@ from chat.context.budget import Budget
 from chat.context.compaction import MESSAGES_A_TURN, Policy, level
 from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS, Counter
 from chat.context.values import Assembled
-from chat.flow import allowing
+from chat.flow import allowing, titles
 from chat.flow.engine import Engine
 from chat.flow.failures import bare
 from chat.flow.running import Running
@@ -127,6 +127,8 @@ def close(end: Ending) -> Closed | None:
                 recording.record_event(**event)
         if end.call:
             recording.record_call(**end.call)
+        if closed.status == Turn.Status.COMPLETE:
+            titles.enqueue(closed.session_id, closed.number)
         return replace(closed, compacts=_enqueue_compaction(closed, end))
 
 

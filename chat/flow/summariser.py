@@ -1,28 +1,22 @@
 """One summary text: asked of the summary model, judged by the gate, and made by code when no model delivers."""
 
 import asyncio
-import hashlib
-import time
-import uuid
 from collections.abc import Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
 
 from chat.context import prompts
 from chat.context.extract import extractive_summary
 from chat.context.gate import Verdict, check_summary
 from chat.context.values import Request, Summary, Turn
+from chat.flow.asking import ask
 from chat.flow.engine import Engine
 from chat.models import Summary as SummaryRow
-from chat.providers.base import Completion, ProviderError, TextDelta, Usage
-from chat.store import quotas, summaries
-from chat.store.database import storable
+from chat.providers.base import ProviderError
+from chat.store import summaries
 from chat.store.summaries import Made
 from monitoring import recording
 
@@ -125,56 +119,15 @@ async def _extract(work: Assignment, engine: Engine) -> Made | None:
 
 async def _ask(work: Assignment, model: str, engine: Engine) -> tuple[str, str]:
     """One call; recorded whatever comes of it."""
-    request = work.request(model)
-    call, started = uuid.uuid4(), time.monotonic()
-    parts: list[str] = []
-    usage, stop_reason, outcome, first_ms = Usage(), "", "cancelled", None
-    try:
-        async with aclosing(engine.background.stream(request)) as events:
-            async for event in events:
-                if isinstance(event, TextDelta):
-                    first_ms = first_ms or int((time.monotonic() - started) * 1000)
-                    parts.append(event.text)
-                elif isinstance(event, Completion):
-                    usage, stop_reason, outcome = event.usage, event.stop_reason, "ok"
-    except ProviderError as error:
-        outcome, usage = error.code, error.partial or usage
-        raise
-    finally:
-        window = await engine.window(model)
-        await engine.database.run(
-            _record,
-            call=call,
-            session=work.session_id,
-            user=work.owner_id,
-            turn=None,
-            number=work.last,
-            purpose=work.purpose,
-            model=model,
-            strategy=work.strategy,
-            window=window.window,
-            input=usage.input,
-            cache_read=usage.cache_read,
-            cache_write=usage.cache_write,
-            output=usage.output,
-            components={},
-            estimate=None,
-            first_ms=first_ms,
-            total_ms=int((time.monotonic() - started) * 1000),
-            stop_reason=stop_reason,
-            outcome=outcome,
-            system_digest=hashlib.sha256(request.system[0].text.encode()).hexdigest(),
-        )
-    return storable("".join(parts)), stop_reason
-
-
-def _record(**call: Any) -> None:
-    """Record a call, and count it for the owner: summaries are part of what they use. One transaction."""
-    sizes = {name: call[name] for name in ("input", "cache_read", "cache_write", "output")}
-    with transaction.atomic():
-        if recording.record_call(**call):
-            cost = recording.price(call["model"], ttl="5m", **sizes)
-            quotas.spend(call["user"], used=sum(sizes.values()), cost=cost)
+    return await ask(
+        work.request(model),
+        engine,
+        purpose=work.purpose,
+        session_id=work.session_id,
+        owner_id=work.owner_id,
+        number=work.last,
+        strategy=work.strategy,
+    )
 
 
 def _judge(work: Assignment, text: str, stop_reason: str, engine: Engine) -> Verdict:

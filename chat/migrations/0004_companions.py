@@ -176,4 +176,13 @@ class Migration(migrations.Migration):
             name='progress',
             field=models.JSONField(blank=True, help_text='How far it is, and what it came to: numbers, codes.', null=True),
         ),
+        migrations.AddIndex(
+            model_name='chatsession',
+            index=models.Index(condition=models.Q(('temporary', True)), fields=['updated_at'], name='chat_session_temporary'),
+        ),
+        migrations.AddField(
+            model_name='chatsession',
+            name='imported_at',
+            field=models.DateTimeField(blank=True, null=True),
+        ),
     ]

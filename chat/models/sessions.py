@@ -35,7 +35,7 @@ class ChatSessionQuerySet(models.QuerySet):
 
     def listed(self) -> "ChatSessionQuerySet":
         """What the list of conversations shows, newest first."""
-        return self.filter(archived_at__isnull=True).order_by("-pinned", "-updated_at", "-id")
+        return self.filter(archived_at__isnull=True, temporary=False).order_by("-pinned", "-updated_at", "-id")
 
     def fullest(self, open_tokens: int) -> "ChatSessionQuerySet":
         """Sessions with at least so many uncovered tokens, fullest first: what the sweep looks at. No text is read."""
@@ -103,6 +103,7 @@ class ChatSession(models.Model):
     deleted_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
+    imported_at = models.DateTimeField(null=True, blank=True)
 
     objects = ChatSessionQuerySet.as_manager()
 
@@ -113,6 +114,7 @@ class ChatSession(models.Model):
             ),
             models.Index(F("open_tokens").desc(), name="chat_session_fullest", condition=Q(deleted_at__isnull=True)),
             models.Index(fields=["deleted_at"], name="chat_session_deleted", condition=Q(deleted_at__isnull=False)),
+            models.Index(fields=["updated_at"], name="chat_session_temporary", condition=Q(temporary=True)),
         ]
 
     def __str__(self) -> str:

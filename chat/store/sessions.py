@@ -8,9 +8,10 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from chat.models import ChatSession, Instructions, Turn, words
+from chat.models import ChatSession, Instructions, Preference, Turn, words
 
 PURGED_AT_ONCE = 10
+EXPIRED_AT_ONCE = 100
 
 
 def instructions(text: str) -> Instructions:
@@ -26,6 +27,29 @@ def create(owner, *, title: str = "", text: str | None = None, **values) -> Chat
     values.setdefault("strategy", settings.CHAT_STRATEGY)
     prompt = settings.CHAT_INSTRUCTIONS if text is None else text
     return ChatSession.objects.create(owner=owner, title=title, instructions=instructions(prompt), **values)
+
+
+def expire(temporary_s: float, most: int = EXPIRED_AT_ONCE) -> list[UUID]:
+    """Delete what its owner wanted to be deleted by itself; the sessions. Like a deletion by hand it can be undone.
+
+    Temporary conversations `temporary_s` seconds after their last message, and all of those who chose so after as many
+    days without one. None in which a reply is being written.
+    """
+    standing = ChatSession.objects.filter(deleted_at__isnull=True).exclude(head__status__in=Turn.LIVE)
+    late = [standing.filter(temporary=True, updated_at__lt=Now() - timedelta(seconds=temporary_s))]
+    chosen = Preference.objects.filter(delete_after_days__isnull=False)
+    for owner_id, days in chosen.values_list("user_id", "delete_after_days"):
+        until = Now() - timedelta(days=days)
+        # What was brought in yesterday has the dates of long ago.
+        brought = Q(imported_at__isnull=True) | Q(imported_at__lt=until)
+        late.append(standing.filter(brought, owner_id=owner_id, updated_at__lt=until))
+    gone: list[UUID] = []
+    for found in late:
+        for pk in list(found.values_list("pk", flat=True)[: most - len(gone)]):
+            # Asked again: a message may have come meanwhile.
+            if found.filter(pk=pk).update(deleted_at=Now()):
+                gone.append(pk)
+    return gone
 
 
 def purge(undo_s: float, most: int = PURGED_AT_ONCE) -> list[UUID]:

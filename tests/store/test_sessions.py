@@ -8,7 +8,7 @@ import pytest
 from django.apps import apps
 from django.utils import timezone
 
-from chat.models import ChatSession, Fact, Job, Turn
+from chat.models import ChatSession, Fact, Job, Preference, Turn
 from chat.store import branches, integrity, sessions
 from tests.store.building import compress, conversation, fork, merge, reread, turn
 
@@ -71,3 +71,40 @@ def test_so_many_at_once(alice: Any) -> None:
         delete(conversation(alice, 1), 700)
     assert len(sessions.purge(600, most=3)) == 3
     assert len(sessions.purge(600, most=3)) == 2
+
+
+class TestExpiry:
+    """What goes by itself: temporary conversations, and those of people who chose so."""
+
+    def left_alone(self, session: ChatSession, **before: float) -> None:
+        ChatSession.objects.filter(pk=session.pk).update(updated_at=timezone.now() - timedelta(**before))
+
+    def test_a_temporary_one_goes_so_long_after_its_last_message(self, alice: Any) -> None:
+        old, new, kept = (conversation(alice, 1, temporary=each) for each in (True, True, False))
+        self.left_alone(old, hours=25)
+        self.left_alone(new, hours=23)
+        self.left_alone(kept, hours=25)
+        assert sessions.expire(86_400) == [old.pk]
+        assert sessions.expire(86_400) == []
+        assert reread(old).deleted_at
+        assert sessions.purge(0.0) == [old.pk]
+
+    def test_all_of_whoever_chose_days_go_without_a_message_for_so_long(self, alice: Any, bob: Any) -> None:
+        old, new = conversation(alice, 1), conversation(alice, 1)
+        theirs = conversation(bob, 1)
+        for session, days in ((old, 31), (new, 29), (theirs, 900)):
+            self.left_alone(session, days=days)
+        assert sessions.expire(86_400) == []
+        Preference.objects.create(user=alice, delete_after_days=30)
+        Preference.objects.create(user=bob)
+        assert sessions.expire(86_400) == [old.pk]
+        assert ChatSession.objects.filter(deleted_at=None).count() == 2
+
+    def test_none_in_which_a_reply_is_being_written(self, alice: Any) -> None:
+        session = conversation(alice, 1, temporary=True)
+        live = branches.new_turn(session, prompt="And now?", client_id=uuid.uuid4(), tokens=3)
+        self.left_alone(session, days=3)
+        assert sessions.expire(86_400) == []
+        branches.stop_queued(live.pk)
+        self.left_alone(session, days=3)
+        assert sessions.expire(86_400) == [session.pk]

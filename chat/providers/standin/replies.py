@@ -25,6 +25,12 @@ _INTRODUCTION = (
     "I read only what each request holds. Tell me a few things, talk for a while, and ask for them later: "
     "you will see what compression keeps and what it loses."
 )
+_COURTESY = re.compile(
+    r"^(?:(?:hi|hello|hey|please|thanks|ok(?:ay)?|so|well)\b[\s,!.–-]*)*"
+    r"(?:(?:can|could|would|will) (?:you|we)\s+|i (?:want|need|would like|'d like) (?:you )?to\s+)?(?:please\s+)?",
+    re.IGNORECASE,
+)
+_LONGEST_TITLE = 60
 _CHAT = (
     "Thanks for telling me. What stays with me: {topics}.",
     "I see. The words that stand out are {topics}. What happened next?",
@@ -52,10 +58,15 @@ def compose(reading: Reading) -> str:
 
 
 def title(reading: Reading) -> str:
-    """A few words to name a conversation by, from its text."""
-    text = language.plain(reading.words or " ".join(reading.earlier))
-    found = re.findall(r"[\w'-]+", text)
-    return (" ".join(found[:6]) or "New conversation").capitalize()[:60]
+    """A few words to name a conversation by: the first sentence that says something, without its courtesies."""
+    text = reading.words or " ".join(reading.earlier)
+    told = [_COURTESY.sub("", sentence) for sentence in language.sentences(text)]
+    best = next((sentence for sentence in told if len(language.content_words(sentence)) > 1), "".join(told[:1]))
+    words = best.strip(" .!?,;:").split()[:6]
+    while len(" ".join(words)) > _LONGEST_TITLE:
+        words.pop()
+    named = " ".join(words).strip(" .!?,;:") or "New conversation"
+    return named[:1].upper() + named[1:]
 
 
 def _answers(asks: Sequence[Ask], reading: Reading) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
-from chat.context import exact
+from chat.context import exact, titling
 from chat.context.tokens import Counter, Ratios
 from chat.models import Calibration, ChatSession, Fact, Turn
 from chat.store import closing, coverage, facts, sessions
@@ -61,7 +61,7 @@ def _keep(owner, conversation: Conversation, values: dict[str, Any]) -> ChatSess
     now = timezone.now()
     session = sessions.create(
         owner,
-        title=conversation.title[:TITLE_CHARACTERS] or closing.title_of(conversation.path[0].prompt),
+        title=conversation.title[:TITLE_CHARACTERS] or titling.by_code(conversation.path[0].prompt),
         created_at=conversation.created_at or now,
         **values,
     )

@@ -50,6 +50,7 @@ class Site:
             "CHAT_CONTEXT_WINDOW": "200000",
             "CHAT_MESSAGES_PER_MINUTE": "0",
             "CHAT_LIVE_TURNS": "0",
+            "CHAT_TITLES": "code",
         } | _named(settings)
 
     # --- processes ---

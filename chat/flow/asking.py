@@ -1,0 +1,79 @@
+"""One call in the background whose text is wanted as a whole: asked, recorded whatever comes of it, and counted."""
+
+import hashlib
+import time
+import uuid
+from contextlib import aclosing
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from chat.context.values import Request
+from chat.flow.engine import Engine
+from chat.providers.base import Completion, ProviderError, TextDelta, Usage
+from chat.store import quotas
+from chat.store.database import storable
+from monitoring import recording
+
+
+async def ask(
+    request: Request,
+    engine: Engine,
+    *,
+    purpose: str,
+    session_id: UUID,
+    owner_id: int,
+    number: int | None,
+    strategy: str,
+) -> tuple[str, str]:
+    """The text and the stop reason of one call for `purpose`. Raises ProviderError; that is recorded, too."""
+    call, started = uuid.uuid4(), time.monotonic()
+    parts: list[str] = []
+    usage, stop_reason, outcome, first_ms = Usage(), "", "cancelled", None
+    try:
+        async with aclosing(engine.background.stream(request)) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    first_ms = first_ms or int((time.monotonic() - started) * 1000)
+                    parts.append(event.text)
+                elif isinstance(event, Completion):
+                    usage, stop_reason, outcome = event.usage, event.stop_reason, "ok"
+    except ProviderError as error:
+        outcome, usage = error.code, error.partial or usage
+        raise
+    finally:
+        window = await engine.window(request.model)
+        await engine.database.run(
+            _record,
+            call=call,
+            session=session_id,
+            user=owner_id,
+            turn=None,
+            number=number,
+            purpose=purpose,
+            model=request.model,
+            strategy=strategy,
+            window=window.window,
+            input=usage.input,
+            cache_read=usage.cache_read,
+            cache_write=usage.cache_write,
+            output=usage.output,
+            components={},
+            estimate=None,
+            first_ms=first_ms,
+            total_ms=int((time.monotonic() - started) * 1000),
+            stop_reason=stop_reason,
+            outcome=outcome,
+            system_digest=hashlib.sha256(request.system[0].text.encode()).hexdigest(),
+        )
+    return storable("".join(parts)), stop_reason
+
+
+def _record(**call: Any) -> None:
+    """Record a call, and count it for the owner: it is part of what they use. One transaction."""
+    sizes = {name: call[name] for name in ("input", "cache_read", "cache_write", "output")}
+    with transaction.atomic():
+        if recording.record_call(**call):
+            cost = recording.price(call["model"], ttl="5m", **sizes)
+            quotas.spend(call["user"], used=sum(sizes.values()), cost=cost)
