@@ -4,12 +4,12 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.models import ChatSession, Manifest, Turn
-from chat.store import plain
+from chat.store import branches, plain, statements
 from chat.store.plain import NOW, Plus
 from chat.store.sessions import create as new_session
 
@@ -94,3 +94,41 @@ def test_a_row_that_is_known_in_part_is_read_where_it_is_not(session, django_ass
         assert (half.pk, half.title, half.seen) == (session.pk, "As read", 5)
     with django_assert_num_queries(1):
         assert half.model == session.model
+
+
+def test_changes_made_together_are_counted_one_by_one(session, alice):
+    other = new_session(alice)
+    done = plain.together(
+        plain.updating(ChatSession, {"pk": session.pk}, {"seen": 4}),
+        plain.updating(ChatSession, {"pk": other.pk, "title": "Not its own"}, {"seen": 5}),
+        plain.updating(ChatSession, {"pk": other.pk, "seen": 0}, {"open_tokens": Plus(6)}),
+    )
+    assert done == [1, 0, 1]
+    assert (columns(ChatSession, session.pk)["seen"], columns(ChatSession, other.pk)["seen"]) == (4, 0)
+    assert columns(ChatSession, other.pk)["open_tokens"] == 6
+
+
+def test_a_row_is_inserted_together_with_the_change_that_names_it(session):
+    turn = Turn(session=session, number=1, prompt="Where is it?", client_id=uuid.uuid4())
+    plain.insert(turn, ChatSession, {"pk": session.pk}, {"head_id": plain.MADE, "turns_total": Plus(1)})
+    row = columns(ChatSession, session.pk)
+    assert (row["head_id"], row["turns_total"]) == (turn.pk, 1)
+    assert columns(Turn, turn.pk)["prompt"] == "Where is it?"
+
+
+def test_a_row_that_is_found_is_the_one_that_django_finds(session):
+    names = plain.attributes(ChatSession)
+    key = ChatSession._meta.pk.get_db_prep_value(session.pk, connection)
+    statement = f"SELECT {plain.columns(ChatSession, 's', names)} FROM {ChatSession._meta.db_table} s WHERE s.id = %s"
+    found = plain.found(ChatSession, names, statements.rows(statement, [key])[0])
+    django = ChatSession.objects.get(pk=session.pk)
+    assert {name: getattr(found, name) for name in names} == {name: getattr(django, name) for name in names}
+
+
+def test_a_column_added_by_a_newer_release_breaks_no_prepared_statement(session, alice):
+    for _ in range(4):
+        assert branches.locked_of(alice.pk, session.pk) == session
+    connection.check_constraints()  # no table is altered while some are still to be checked
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {ChatSession._meta.db_table} ADD COLUMN later integer NULL")
+    assert branches.locked_of(alice.pk, session.pk) == session
