@@ -20,7 +20,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from chat.context.budget import BudgetError
-from chat.flow import allowing, compactor, importing, opening, titles, upstream
+from chat.flow import allowing, compactor, importing, letters, opening, titles, upstream
 from chat.flow.closing import announce
 from chat.flow.engine import Engine, UnknownWindow
 from chat.flow.jobs import JobRunner
@@ -299,10 +299,13 @@ def _jobs(service: Service) -> JobRunner:
     async def title(claim: leases.Claim) -> str:
         return await titles.run_job(claim, service.engine, service.hub)
 
+    async def write_letters(claim: leases.Claim) -> str:
+        return await letters.run_job(claim, service.engine)
+
     def rests(kind: str) -> bool:
         return kind in (compactor.KIND, titles.KIND) and compactor.service_rests(service.engine)
 
-    kinds = {compactor.KIND: compact, importing.KIND: take_in, titles.KIND: title}
+    kinds = {compactor.KIND: compact, importing.KIND: take_in, letters.KIND: write_letters, titles.KIND: title}
     return JobRunner(service.engine, service.owner, kinds, rests=rests)
 
 

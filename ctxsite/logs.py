@@ -5,6 +5,7 @@ refused, and an SDK the request that failed.
 """
 
 import logging
+import re
 import sys
 import traceback
 from typing import Any
@@ -13,6 +14,8 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 FRAMES = 12
+# What opens something to whoever has it: a shared conversation, a new password, a changed address.
+SECRETS = re.compile(r"(/s/|/accounts/password/[^/]+/|/account/email/)[^/]+/")
 PROBES = {f"{method} {path}" for method in ("GET", "HEAD") for path in ("/healthz", "/readyz")}
 
 
@@ -35,12 +38,13 @@ def describe_exception(_: Any, __: str, event: EventDict) -> EventDict:
 
 
 def narrow_request(_: Any, __: str, event: EventDict) -> EventDict:
-    """Keep method and path of a request. A query string can hold what somebody searched for.
+    """Keep method and path of a request, without what is secret in it. A query string can hold what somebody
+    searched for.
 
     A load balancer's probe that went well is no news.
     """
     if isinstance(request := event.get("request"), str):
-        event["request"] = request.partition("?")[0]
+        event["request"] = SECRETS.sub(r"\1…/", request.partition("?")[0])
         if event["request"] in PROBES and event.get("code") == 200:
             raise structlog.DropEvent
     event.pop("user_agent", None)

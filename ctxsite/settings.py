@@ -193,6 +193,18 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
 
+# Letters: where they go (smtp://name:password@host:port, smtp+tls://..., or to standard output) and who they are from.
+CHAT_EMAIL_URL = env.email_url("CHAT_EMAIL_URL", default="consolemail://")
+CHAT_EMAIL_FROM = env.str("CHAT_EMAIL_FROM", default="chat@localhost")
+EMAIL_BACKEND = CHAT_EMAIL_URL["EMAIL_BACKEND"]
+EMAIL_HOST, EMAIL_PORT = CHAT_EMAIL_URL["EMAIL_HOST"], CHAT_EMAIL_URL["EMAIL_PORT"] or 25
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = CHAT_EMAIL_URL["EMAIL_HOST_USER"], CHAT_EMAIL_URL["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS, EMAIL_USE_SSL = CHAT_EMAIL_URL.get("EMAIL_USE_TLS", False), CHAT_EMAIL_URL.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = CHAT_EMAIL_FROM
+# A link in a letter is good for a day.
+PASSWORD_RESET_TIMEOUT = 86_400
+
 # The administrator that `make run` makes on its first start.
 SUPERUSER_NAMED = "DJANGO_SUPERUSER_USERNAME" in env
 SUPERUSER_USERNAME = env.str("DJANGO_SUPERUSER_USERNAME", default="admin")
@@ -205,6 +217,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
+AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 # A client can write X-Forwarded-For itself: counting by it would let it start afresh with every attempt.
 AXES_IPWARE_META_PRECEDENCE_ORDER = [*(["HTTP_X_FORWARDED_FOR"] if CHAT_TRUST_PROXY else []), "REMOTE_ADDR"]
 AXES_IPWARE_PROXY_COUNT = 1 if CHAT_TRUST_PROXY else None

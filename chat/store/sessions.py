@@ -1,11 +1,13 @@
 """Making a conversation, the instructions it begins with, and what is left when its owner has deleted it: nothing."""
 
 import hashlib
+from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from chat.models import ChatSession, Instructions, Preference, Turn, words
@@ -19,6 +21,13 @@ def instructions(text: str) -> Instructions:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     row, _ = Instructions.objects.get_or_create(digest=digest, defaults={"text": text})
     return row
+
+
+def forget_instructions(ids: Collection[int]) -> None:
+    """Remove those of these system prompts that no conversation and no preset uses any more; not the settings' own,
+    which the next conversation is about to use."""
+    unused = Instructions.objects.filter(pk__in=ids, sessions__isnull=True, presets__isnull=True)
+    unused.exclude(text=settings.CHAT_INSTRUCTIONS).delete()
 
 
 def create(owner, *, title: str = "", text: str | None = None, **values) -> ChatSession:
@@ -66,6 +75,7 @@ def purge(undo_s: float, most: int = PURGED_AT_ONCE) -> list[UUID]:
             session = over.select_for_update(of=("self",)).filter(pk=pk).first()
             if session is not None and not Turn.objects.live_in(pk).exists():
                 session.delete()
+                forget_instructions([session.instructions_id])
                 gone.append(pk)
     if gone:
         words.forget()

@@ -24,11 +24,13 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.utils import timezone
 
+from chat.store import logins
 from chat.stream.protocol import Close
 from chat.web import sending
 
 log = structlog.get_logger(__name__)
 
+NOTE_S = 60.0
 SWEEP_S = 3.0
 """Seconds in which every socket is looked at once: a sign-out elsewhere is felt in less than five."""
 
@@ -70,6 +72,7 @@ class Doors:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._noted = 0.0
 
     def add(self, door: Door) -> None:
         """A socket was opened."""
@@ -130,8 +133,16 @@ class Doors:
             await asyncio.sleep(SWEEP_S / max(1, -(-len(self._open) // SLICE)))
             try:
                 await self._look_at_some()
+                await self._note()
             except Exception:
                 log.exception("sockets_not_swept")
+
+    async def _note(self) -> None:
+        """Write down, once in a while, who has a page open: it is what "last seen" says of a browser."""
+        now = time.monotonic()
+        if now - self._noted > NOTE_S:
+            self._noted = now
+            await sending.write(logins.seen, {(door.login.key, door.login.user) for door in self._open})
 
     def _look_at(self, key: str, user: int) -> None:
         found = [door for door in self._open if door.login.user == user or (key and door.login.key == key)]

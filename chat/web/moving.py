@@ -94,7 +94,9 @@ def _own(request: HttpRequest, import_id: UUID) -> Import:
 def _open(request: HttpRequest) -> list[dict[str, Any]]:
     """Uploads of today, newest first."""
     rows = Import.objects.filter(owner=request.user).order_by("-created_at")[:5]
-    return [{"address": reverse("chat:import", args=[one.pk]), "at": one.created_at, "state": one.state} for one in rows]
+    return [
+        {"address": reverse("chat:import", args=[one.pk]), "at": one.created_at, "state": one.state} for one in rows
+    ]
 
 
 def _context(made: Import) -> dict[str, Any]:
@@ -140,12 +142,14 @@ def _line(item: ImportItem) -> Line:
 
 def _left_out(counts: Mapping[str, int]) -> list[str]:
     words = {
-        "images": lambda n: ngettext("%(n)s image; a mark stands in its place", "%(n)s images; a mark stands in place of each", n),
+        "images": lambda n: ngettext(
+            "%(n)s image; a mark stands in its place", "%(n)s images; a mark stands in place of each", n
+        ),
         "files": lambda n: ngettext("%(n)s attached file without text", "%(n)s attached files without text", n),
         "media": lambda n: ngettext("%(n)s recording", "%(n)s recordings", n),
         "thoughts": lambda n: ngettext("%(n)s piece of thinking", "%(n)s pieces of thinking", n),
         "tools": lambda n: ngettext("%(n)s use of a tool", "%(n)s uses of tools", n),
-    }  # fmt: skip
+    }
     return [words[code](counts[code]) % {"n": counts[code]} for code in words if counts.get(code)]
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat.web import attachments, giving, moving, sharing, turning, views
+from chat.web import account, attachments, giving, moving, sharing, turning, views
 
 app_name = "chat"
 
@@ -35,5 +35,14 @@ urlpatterns = [
     path("import/<uuid:import_id>/", moving.show, name="import"),
     path("import/<uuid:import_id>/take/", moving.take, name="import-take"),
     path("import/<uuid:import_id>/drop/", moving.drop, name="import-drop"),
+    path("account/", account.account, name="account"),
+    path("account/password/", account.password, name="password"),
+    path("account/email/", account.email, name="email"),
+    path("account/email/forget/", account.email_forget, name="email-forget"),
+    path("account/email/<str:token>/", account.email_confirm, name="email-confirm"),
+    path("account/sign-ins/others/", account.sign_out_others, name="sign-out-others"),
+    path("account/sign-ins/<int:sign_in_id>/", account.sign_out, name="sign-out"),
+    path("account/keep/", account.keep, name="keep"),
+    path("account/delete/", account.delete, name="delete-account"),
     path("account/download/", giving.everything, name="download"),
 ]

@@ -49,6 +49,7 @@ def store(owner, conversation: Conversation, **values: Any) -> ChatSession:
     """
     try:
         with transaction.atomic():
+            values["imported_at"] = timezone.now()
             if conversation.archive is not None:
                 return restoring.restore(owner, conversation, values)
             return _keep(owner, conversation, values)
