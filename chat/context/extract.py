@@ -36,10 +36,10 @@ _HINTS = 12
 _SEARCHED = 20_000
 
 
-def extractive_summary(*, turns: Sequence[Turn], counter: Counter, limit: int) -> str:
+def extractive_summary(*, turns: Sequence[Turn], counter: Counter, limit: int, keep: str = "") -> str:
     """The labelled extract of `turns`, in the sections of a summary, at most `limit` tokens and 60 % of their own.
 
-    The headings alone are returned where not even one sentence fits.
+    Sentences with a word of `keep` come first. The headings alone are returned where not even one sentence fits.
     """
     turns = [turn for turn in turns if not turn.excluded_by]
     if not turns:
@@ -48,7 +48,7 @@ def extractive_summary(*, turns: Sequence[Turn], counter: Counter, limit: int) -
     source = sum(counter.count(turn.prompt) + counter.count(turn.reply) for turn in turns)
     room = min(limit, max(int(source * MOST_OF_SOURCE), LEAST_ROOM)) - counter.count(_written(turns, sections)) - 1
     seen: set[str] = set()
-    for heading, line in _candidates(turns):
+    for heading, line in [*_wanted(turns, keep), *_candidates(turns)]:
         cost = counter.count(f"{line}\n") + 1
         if line not in seen and cost <= room:
             seen.add(line)
@@ -61,6 +61,15 @@ def _written(turns: Sequence[Turn], sections: dict[str, list[str]]) -> str:
     head = f"{OPENING} {MADE_BY_CODE} {len(turns)} of the turns {turns[0].number} to {turns[-1].number}."
     blocks = [f"{heading}\n" + ("\n".join(lines) or NOTHING) for heading, lines in sections.items()]
     return "\n".join([head, *blocks])
+
+
+def _wanted(turns: Sequence[Turn], keep: str) -> Iterator[tuple[str, str]]:
+    """Sentences that hold one of the longer words of `keep`."""
+    words = {re.escape(word) for word in _WORD.findall(keep)}
+    if words:
+        pattern = re.compile(rf"\b(?:{'|'.join(sorted(words))})\b", re.IGNORECASE)
+        for turn in turns:
+            yield from ((HEADINGS[0], line) for text in (turn.prompt, turn.reply) for line in _lines(turn, text, pattern))
 
 
 def _candidates(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:

@@ -7,8 +7,8 @@ notice under pressure. So it does while compaction rests: its breaker is open, o
 could be made of this session a moment ago.
 """
 
-import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -17,28 +17,17 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from chat.context import gauge as gauges
 from chat.context.budget import Budget
-from chat.context.compaction import (
-    MESSAGES_A_TURN,
-    Chunk,
-    Level,
-    Merge,
-    Policy,
-    level,
-    plan_compaction,
-    plan_merge,
-)
-from chat.context.tokens import Counter
+from chat.context.compaction import Chunk, Merge, plan_compaction, plan_merge
 from chat.flow.closing import compacts
 from chat.flow.engine import Engine
 from chat.flow.summariser import Assignment, earlier, summarise
+from chat.flow.waking import held, wake
 from chat.models import ChatSession
 from chat.models import Summary as SummaryRow
 from chat.providers.breaker import Ticket
 from chat.store import coverage, leases, loading, outline, summaries
 from chat.store.leases import Claim
-from chat.store.loading import Loaded
 from chat.store.outline import Outline
 from chat.store.summaries import Committed
 from chat.stream.hub import Hub
@@ -50,7 +39,6 @@ KIND = "compact"
 JOB_LEASE_S = 60.0
 # Passes of one job: planning looks at a bounded number of turns, a long backlog takes several.
 MOST_PASSES = 50
-POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +49,12 @@ class Outcome:
     committed: tuple[Committed, ...] = ()
 
 
-def due_level(loaded: Loaded, budget: Budget, policy: Policy, counter: Counter) -> Level:
-    """The mark that a session has reached just before its turn is sent; "none" where nothing compacts by itself."""
-    if not compacts(loaded.strategy, loaded.mode):
-        return "none"
-    history = loaded.history
-    held = counter.count(history.instructions) + sum(one.tokens for one in (*history.summaries, *history.documents))
-    newest = max((one.last for one in history.summaries), default=0)
-    messages = (loaded.number - 1 - newest) * MESSAGES_A_TURN
-    return level(loaded.open_tokens, messages, room=budget.room(held), policy=policy)
+# Told after each chunk: how many of how many are made.
+Progress = Callable[[int, int], Awaitable[None]]
+
+
+async def _untold(made: int, of: int) -> None:
+    """Nobody watches."""
 
 
 def service_rests(engine: Engine) -> bool:
@@ -90,22 +75,33 @@ def _refused(session_id: UUID, engine: Engine) -> None:
 
 
 async def compact(
-    session_id: UUID, engine: Engine, hub: Hub, *, force: bool = False, last_try: bool = False
+    session_id: UUID,
+    engine: Engine,
+    hub: Hub,
+    *,
+    force: bool = False,
+    last_try: bool = False,
+    progress: Progress = _untold,
 ) -> Outcome:
     """Compact one session as far as its plan goes. Idempotent: without need, or with unchanged input, a no-op.
 
-    The caller holds the session's job. Raises ProviderError (transient) unless `last_try`.
+    `force`: somebody asked for it, so below the marks and in any mode. The caller holds the session's job. Raises
+    ProviderError (transient) unless `last_try`.
     """
     done: list[Committed] = []
+    woken = False
     if not force and session_rests(session_id, engine):
         return Outcome("resting")
     for _ in range(MOST_PASSES):
         sketch = await engine.database.read(outline.read, session_id)
+        if not force and await wake(sketch, engine, hub):
+            woken = True
+            continue
         if not force and not compacts(sketch.strategy, sketch.mode):
-            return Outcome("not_wanted", tuple(done))
-        one = await _pass(sketch, engine, force=force, last_try=last_try)
+            return Outcome("committed" if done or woken else "not_wanted", tuple(done))
+        one = await _pass(sketch, engine, force=force, last_try=last_try, progress=progress)
         if isinstance(one, str):
-            return Outcome("committed" if done else one, tuple(done))
+            return Outcome("committed" if done or woken else one, tuple(done))
         done.append(one)
         if not one.merge:  # a merge says the same of the same turns
             hub.notice(session_id, kind="compressed", first=one.first, last=one.last)
@@ -113,7 +109,7 @@ async def compact(
     return Outcome("committed", tuple(done))
 
 
-async def _pass(sketch: Outline, engine: Engine, *, force: bool, last_try: bool) -> Committed | str:
+async def _pass(sketch: Outline, engine: Engine, *, force: bool, last_try: bool, progress: Progress) -> Committed | str:
     """One commit: a merge where the summaries outgrew their budget, else one plan. Or a code that says why none.
 
     The merge goes first: summaries over their budget take the room of turns that need not be compacted at all.
@@ -125,17 +121,19 @@ async def _pass(sketch: Outline, engine: Engine, *, force: bool, last_try: bool)
     if merged:
         drafts, window_from = [merged], sketch.window_from
     else:
-        room = budget.room(_held(sketch, budget, engine.counter(sketch.model)))
+        room = budget.room(held(sketch, budget, engine.counter(sketch.model)))
         plan = plan_compaction(sketch.sizes, room=room, policy=policy, covered=sketch.taken, force=force)
         if plan is None:
             return "nothing" if merged is None else "refused"
         drafts = []
-        for chunk in plan.chunks:
+        for made, chunk in enumerate(plan.chunks):
+            await progress(made, len(plan.chunks))
             work = await engine.database.read(_work, sketch, chunk, budget)
             draft = await _draft(work, engine, last_try=last_try)
             if draft is None:
                 break
             drafts.append(draft)
+        await progress(len(drafts), len(plan.chunks))
         if not drafts:
             _refused(sketch.session_id, engine)
             return "refused"
@@ -162,7 +160,9 @@ async def _merged(
 
 async def _draft(work: Assignment, engine: Engine, *, last_try: bool) -> SummaryRow | None:
     """The draft for one chunk: the one that an earlier attempt left, or a new one; None when none can be made."""
-    kept = await engine.database.read(summaries.draft_of, work.session_id, work.first, work.last, work.source_hash)
+    kept = await engine.database.read(
+        summaries.draft_of, work.session_id, work.first, work.last, work.source_hash, work.keep
+    )
     if kept:
         return kept
     made = await summarise(work, engine, last_try=last_try)
@@ -177,13 +177,8 @@ async def _draft(work: Assignment, engine: Engine, *, last_try: bool) -> Summary
         tier=work.tier,
         source_tokens=work.source_tokens,
         made=made,
+        keep=work.keep,
     )
-
-
-def _held(sketch: Outline, budget: Budget, counter: Counter) -> int:
-    """What all components other than history hold: by the last manifest, and by what stands now."""
-    told = min(sum(span.tokens for span in sketch.spans), budget.summaries_at_most)
-    return max(counter.count(sketch.instructions) + told, gauges.held(sketch.report))
 
 
 def _sizes(budget: Budget) -> tuple[int, int]:
@@ -210,6 +205,7 @@ def _work(sketch: Outline, chunk: Chunk, budget: Budget) -> Assignment:
         turns=tuple(
             turn for turn in loading.turns_between(sketch.session_id, chunk.first, chunk.last) if not turn.excluded_by
         ),
+        keep=sketch.keep,
     )
 
 
@@ -236,6 +232,7 @@ def _merge_work(sketch: Outline, merge: Merge, budget: Budget) -> Assignment | N
         limit_tokens=limit,
         exact_tokens=exact,
         children=earlier(rows),
+        keep=sketch.keep,
     )
 
 
@@ -259,64 +256,33 @@ def _commit(sketch: Outline, drafts: list[int], window_from: int, merge: bool, s
         return committed
 
 
-async def compact_inline(session_id: UUID, engine: Engine, hub: Hub, owner: str = "inline") -> bool:
-    """Compact while the user waits, up to the deadline; whether the context changed.
-
-    A compaction that runs already is waited for. Past the deadline the drafts made so far stay, the job goes on in
-    the background, and the turn is answered with what fits; while compaction rests, nobody waits for it.
-    """
-    if service_rests(engine) or session_rests(session_id, engine):
-        log.info("inline_compaction_rests", session=str(session_id))
-        return False
-    before = await engine.database.read(_version, session_id)
-    deadline = time.monotonic() + settings.CHAT_INLINE_DEADLINE_S
-    claim = await _claimed(session_id, engine, owner)
-    if claim is None:
-        # Another process may be at it, so there is no event to wait for: its row is asked.
-        for _ in range(int(settings.CHAT_INLINE_DEADLINE_S / POLL_S)):
-            if not await engine.database.read(leases.is_running, KIND, session_id):
-                break
-            await asyncio.sleep(POLL_S)
-    else:
-        error = "deadline"
-        try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + deadline - time.monotonic()):
-                await compact(session_id, engine, hub, last_try=True)
-            error = ""
-        except TimeoutError:
-            log.info("inline_compaction_deadline", session=str(session_id))
-        except Exception as failure:
-            # A compaction never stands in the way of an answer: what does not fit is trimmed, with a notice.
-            log.exception("inline_compaction_failed", session=str(session_id))
-            error = type(failure).__name__[:40]
-        finally:
-            # Also when the user stops: whatever was not done goes on in the background.
-            await asyncio.shield(engine.database.run(leases.finish_job, claim, error=error, retry_in_s=0.0))
-    return await engine.database.read(_version, session_id) != before
-
-
-async def _claimed(session_id: UUID, engine: Engine, owner: str) -> Claim | None:
-    """The session's job, made and taken; given back when this is cancelled while a thread is still taking it."""
-    taking = asyncio.ensure_future(engine.database.run(leases.claim_for_session, KIND, session_id, owner, JOB_LEASE_S))
-    try:
-        return await asyncio.shield(taking)
-    except asyncio.CancelledError:
-        claim = await taking
-        if claim:
-            await engine.database.run(leases.finish_job, claim, error="cancelled", retry_in_s=0.0)
-        raise
-
-
-def _version(session_id: UUID) -> int:
-    return ChatSession.objects.values_list("context_version", flat=True).get(pk=session_id)
-
-
 async def run_job(claim: Claim, engine: Engine, hub: Hub) -> str:
-    """The job: compact its session; '' or the code of what went wrong."""
+    """The job: compact its session; '' or the code of what went wrong. What it came to stays in its row."""
     last_try = claim.attempt >= leases.MOST_JOB_ATTEMPTS
-    outcome = await compact(claim.session_id, engine, hub, last_try=last_try)
+    asked = bool((await engine.database.read(leases.args_of, claim)).get("force"))
+
+    async def told(made: int, of: int) -> None:
+        await engine.database.run(leases.note, claim, {"made": made, "of": of})
+
+    progress = told if asked else _untold
+    outcome = await compact(claim.session_id, engine, hub, force=asked, last_try=last_try, progress=progress)
     log.info("compaction_job", session=str(claim.session_id), outcome=outcome.code, commits=len(outcome.committed))
+    await engine.database.run(leases.note, claim, _told(outcome))
     return "" if outcome.code != "lost" else "lost"
+
+
+def _told(outcome: Outcome) -> dict[str, int | str]:
+    """What a job came to: a code, and of what it compressed the turns and the tokens before and after."""
+    made = [one for one in outcome.committed if not one.merge]
+    if not made:
+        return {"code": outcome.code}
+    return {
+        "code": outcome.code,
+        "first": min(one.first for one in made),
+        "last": max(one.last for one in made),
+        "before": sum(one.tokens_before for one in made),
+        "after": sum(one.tokens_after for one in made),
+    }
 
 
 def sweep(marks: dict[str, int], limit: int = 100) -> int:

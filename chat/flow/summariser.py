@@ -32,7 +32,7 @@ MOST_OF_WINDOW = 0.7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """What is to be summarised: turns, or (for a merge) summaries. Sizes in tokens."""
+    """What is to be summarised: turns, or (for a merge) summaries. Sizes in tokens. `keep`: what its owner wants."""
 
     session_id: UUID
     owner_id: int
@@ -47,6 +47,7 @@ class Assignment:
     exact_tokens: int
     turns: tuple[Turn, ...] = ()
     children: tuple[Summary, ...] = ()
+    keep: str = ""
 
     @property
     def purpose(self) -> str:
@@ -65,9 +66,11 @@ class Assignment:
         most = self.limit_tokens * REPLY_FACTOR + self.exact_tokens
         if self.children:
             return prompts.merge_request(
-                summaries=self.children, model=model, max_tokens=most, limit_tokens=self.limit_tokens
+                summaries=self.children, model=model, max_tokens=most, limit_tokens=self.limit_tokens, keep=self.keep
             )
-        return prompts.summary_request(turns=self.turns, model=model, max_tokens=most, limit_tokens=self.limit_tokens)
+        return prompts.summary_request(
+            turns=self.turns, model=model, max_tokens=most, limit_tokens=self.limit_tokens, keep=self.keep
+        )
 
 
 async def summarise(work: Assignment, engine: Engine, *, last_try: bool) -> Made | None:
@@ -77,7 +80,9 @@ async def summarise(work: Assignment, engine: Engine, *, last_try: bool) -> Made
     error of the provider is raised instead of worked around: a better summary a little later beats an extract now.
     """
     models = (settings.CHAT_SUMMARY_MODEL, settings.CHAT_SUMMARY_MODEL, work.chat_model)
-    refused = await engine.database.read(summaries.rejected, work.session_id, work.first, work.last, work.source_hash)
+    refused = await engine.database.read(
+        summaries.rejected, work.session_id, work.first, work.last, work.source_hash, work.keep
+    )
     if not await _fits(work, engine):
         return await _extract(work, engine)
     for model in models[refused:] if refused < MOST_REJECTIONS else ():
@@ -107,7 +112,7 @@ async def _extract(work: Assignment, engine: Engine) -> Made | None:
     counter = engine.counter(work.chat_model)
 
     def make() -> Verdict:
-        text = extractive_summary(turns=work.turns, counter=counter, limit=work.limit_tokens)
+        text = extractive_summary(turns=work.turns, counter=counter, limit=work.limit_tokens, keep=work.keep)
         return _judge(work, text, "end_turn", engine)
 
     verdict = await asyncio.to_thread(make)
@@ -160,6 +165,7 @@ def _record_rejection(work: Assignment, model: str, verdict: Verdict) -> None:
         made=Made(text="", tokens=verdict.tokens, model=model, made_by="model", gate={"codes": list(verdict.codes)}),
         state=SummaryRow.State.REJECTED,
         reason=code,
+        keep=work.keep,
     )
     recording.record_event(
         session=work.session_id,

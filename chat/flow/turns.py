@@ -18,9 +18,9 @@ from chat.context.compaction import Policy
 from chat.context.tokens import Counter
 from chat.context.values import Assembled
 from chat.flow import closing, requests
-from chat.flow.compactor import compact_inline, due_level
 from chat.flow.engine import Engine, UnknownWindow
 from chat.flow.failures import StillTrying, stored
+from chat.flow.inline import due_level, make_room
 from chat.flow.running import Interrupted, Lost, Released, Running, Stopped
 from chat.models import Turn
 from chat.providers.base import (
@@ -151,11 +151,9 @@ class Run:
         self.running.live = self.hub.begin(loaded.session_id, loaded.turn_id, loaded.number, claim.epoch)
         self.budget = await engine.budget(loaded.model, loaded.history.instructions)
         self.policy = await engine.policy(loaded.window_messages)
-        if due_level(loaded, self.budget, self.policy, engine.counter(loaded.model)) == "hard":
-            self.hub.status(loaded.session_id, loaded.turn_id, "compacting")
-            if await compact_inline(loaded.session_id, engine, self.hub):
-                self.loaded = await engine.load(claim.id)
-            self.hub.status(loaded.session_id, loaded.turn_id, "waiting")
+        reached = due_level(loaded, self.budget, self.policy, engine.counter(loaded.model))
+        if reached == "hard" and await make_room(loaded, engine, self.hub):
+            self.loaded = await engine.load(claim.id)
 
     async def _smaller(self, refused: Assembled, error: ContextOverflow) -> Assembled:
         """A strictly smaller request: with a summary that became ready meanwhile, else further down the ladder."""

@@ -102,6 +102,11 @@ def open_tokens(session_id) -> int:
     return max(0, (total or 0) - sum(upto.get(last, 0) - upto.get(first - 1, 0) for first, last in ranges))
 
 
+def open_turns(session: ChatSession) -> int:
+    """How many turns of the active path no active summary covers."""
+    return session.turns_active - sum(last - first + 1 for first, last in covered(session.pk))
+
+
 def marked(session_id) -> int:
     """How many turns of the active path are pinned or excluded."""
     path = Turn.objects.filter(session_id=session_id, active=True)

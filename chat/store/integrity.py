@@ -22,7 +22,7 @@ from chat.context.caching import MOST_BREAKPOINTS
 from chat.context.manifest import ManifestGap, check
 from chat.context.values import Run
 from chat.models import ChatSession, Fact, Job, Manifest, Notice, Summary, Turn, guards, words
-from chat.store import coverage, quotas, totals
+from chat.store import coverage, quotas, ranges, totals
 
 BATCH = 500
 MOST_NAMED = 5_000
@@ -289,6 +289,17 @@ def notices(ids: Ids) -> Found:
         yield 8, session, "the window starts behind the head"
 
 
+def restored(ids: Ids) -> Found:
+    """What stands word for word before the window has the one form in which it is stored, and no summary over it."""
+    rows = _of(ChatSession.objects.filter(restored__isnull=False), ids, "pk")
+    for session, window_from, stored in rows.values_list("pk", "window_from", "restored"):
+        own = ranges.read(stored)
+        if [list(one) for one in own] != stored or not own or own[-1][1] >= window_from - 1:
+            yield 8, session, "the ranges before the window are not as they are stored"
+        elif ranges.without(own, coverage.covered(session)) != own:
+            yield 8, session, "a summary stands for turns that are sent word for word"
+
+
 def running_totals(ids: Ids) -> Found:
     """The totals on the session row and the running sums of its turns equal what they total."""
     for session, name, is_, due in totals.wrong(ids):
@@ -316,6 +327,7 @@ CHECKS: tuple[Callable[[Ids], Found], ...] = (
     leases,
     owners,
     notices,
+    restored,
     running_totals,
     allowances,
 )

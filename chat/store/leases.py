@@ -7,6 +7,7 @@ who was stopped for a minute, can't believe that its lease still holds.
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import F, Model, Q, QuerySet
@@ -164,6 +165,25 @@ def is_open(kind: str, session_id) -> bool:
 def is_running(kind: str, session_id) -> bool:
     """Whether somebody is at the session's job of this kind now."""
     return Job.objects.filter(kind=kind, session_id=session_id, state=Job.State.RUNNING).exists()
+
+
+def args_of(claim: Claim) -> dict[str, Any]:
+    """What the job was asked to do."""
+    return Job.objects.filter(pk=claim.id).values_list("args", flat=True).first() or {}
+
+
+def note(claim: Claim, progress: dict[str, Any]) -> bool:
+    """Write down how far a job is, or what it came to: numbers and codes. False when it is lost."""
+    return bool(_owned_job(claim).update(progress=progress))
+
+
+def hurry(kind: str, session_id, *, priority: int, **args) -> int | None:
+    """Have a job of this kind run as soon as can be, as a person asked for it; its id. One that runs already is told
+    as it is."""
+    enqueue(kind, session_id, priority=priority, **args)
+    own = Job.objects.filter(kind=kind, session_id=session_id)
+    own.filter(state=Job.State.DUE).update(args=args, run_after=Now(), progress=None)
+    return own.filter(state__in=(Job.State.DUE, Job.State.RUNNING)).values_list("pk", flat=True).first()
 
 
 def beat_job(claim: Claim, lease_s: float) -> bool:

@@ -14,7 +14,10 @@ MOST_TURNS = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
-    """A session as planning sees it. `spans` are the active summaries; `taken` are ranges not to be summarised."""
+    """A session as planning sees it. `spans` are the active summaries; `taken` are ranges not to be summarised.
+
+    `undone`: some of these a person took back. `keep` is what its owner asks summaries to keep.
+    """
 
     session_id: UUID
     owner_id: int
@@ -29,6 +32,8 @@ class Outline:
     sizes: tuple[Size, ...]
     spans: tuple[Span, ...]
     taken: tuple[tuple[int, int], ...]
+    undone: bool
+    keep: str
     report: tuple[Line, ...]
 
 
@@ -68,6 +73,8 @@ def read(session_id: UUID) -> Outline:
             if state == Summary.State.ACTIVE
         ),
         taken=taken,
+        undone=any(state == Summary.State.UNDONE for *_, state in rows),
+        keep=session.keep,
         report=tuple(Line(*line) for line in last.budget) if last else (),
     )
 

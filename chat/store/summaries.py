@@ -41,31 +41,35 @@ class Committed:
     merge: bool = False
 
 
-def input_hash(source_hash: str) -> str:
-    """What a summary is made from: its source and the version of the prompt. Unchanged input is never paid twice."""
-    return hashlib.sha256(f"{source_hash}:{PROMPT_VERSION}".encode()).hexdigest()
+def input_hash(source_hash: str, keep: str = "") -> str:
+    """What a summary is made from: its source, the version of the prompt, and what was asked to be kept.
+
+    Unchanged input is never paid twice.
+    """
+    asked = f":{hashlib.sha256(keep.encode()).hexdigest()}" if keep else ""
+    return hashlib.sha256(f"{source_hash}:{PROMPT_VERSION}{asked}".encode()).hexdigest()
 
 
-def draft_of(session_id: UUID, first: int, last: int, source_hash: str) -> Summary | None:
+def draft_of(session_id: UUID, first: int, last: int, source_hash: str, keep: str = "") -> Summary | None:
     """The draft that an earlier, interrupted compaction left for exactly this input."""
     return Summary.objects.filter(
         session_id=session_id,
         first=first,
         last=last,
         source_hash=source_hash,
-        input_hash=input_hash(source_hash),
+        input_hash=input_hash(source_hash, keep),
         state=Summary.State.DRAFT,
         until__active=True,
     ).first()
 
 
-def rejected(session_id: UUID, first: int, last: int, source_hash: str) -> int:
+def rejected(session_id: UUID, first: int, last: int, source_hash: str, keep: str = "") -> int:
     """How many attempts at exactly this input the gate has refused."""
     return Summary.objects.filter(
         session_id=session_id,
         first=first,
         last=last,
-        input_hash=input_hash(source_hash),
+        input_hash=input_hash(source_hash, keep),
         state=Summary.State.REJECTED,
     ).count()
 
@@ -81,6 +85,7 @@ def save(
     made: Made,
     state: str = Summary.State.DRAFT,
     reason: str = "",
+    keep: str = "",
 ) -> Summary | None:
     """Store a draft (or, for the record, a rejected attempt without its text). None when the range changed."""
     with transaction.atomic():
@@ -101,7 +106,7 @@ def save(
             tokens=made.tokens,
             source_tokens=source_tokens,
             source_hash=source_hash,
-            input_hash=input_hash(source_hash),
+            input_hash=input_hash(source_hash, keep),
             model=made.model,
             made_by=made.made_by,
             gate=made.gate,

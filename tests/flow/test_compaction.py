@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from chat import service
-from chat.flow import compactor, summariser
+from chat.flow import compactor, inline, summariser
 from chat.models import Job, Manifest, Notice, Summary, Turn
 from chat.providers.standin.summaries import Mode
 from chat.store import leases
@@ -170,7 +170,7 @@ async def test_a_stop_while_the_job_is_being_taken_gives_it_back(start: Start, m
         return claim
 
     monkeypatch.setattr(leases, "claim_for_session", slowly)
-    compacting = asyncio.create_task(compactor.compact_inline(chat.session.pk, chat.service.engine, chat.service.hub))
+    compacting = asyncio.create_task(inline.compact_inline(chat.session.pk, chat.service.engine, chat.service.hub))
     await asyncio.to_thread(taken.wait, 30)
     compacting.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -3,6 +3,7 @@
 `CHAT_MACHINE=examples,steps` runs more of it than the suite does: CHAT_MACHINE=20,500 takes about ten minutes.
 """
 
+import contextlib
 import itertools
 import os
 import uuid
@@ -27,8 +28,8 @@ from hypothesis.stateful import (
 
 from chat.context.values import Line, Manifest, Part, Run, Step
 from chat.flow import opening
-from chat.models import ChatSession, Summary, Turn
-from chat.store import branches, closing, integrity, leases, loading, summaries
+from chat.models import ChatSession, Notice, Summary, Turn
+from chat.store import branches, closing, facts, integrity, leases, loading, marks, ranges, summaries, undoing
 from chat.store.closing import Outcome, Sent
 from chat.store.loading import LoadLimits
 from chat.store.recent import Key, Window
@@ -191,6 +192,7 @@ class Conversation(RuleBasedStateMachine):
             parts=(Part("user", "current", f"turn {number}", 9),),
             report=(Line("history", 900, 900, 900),),
             trimmed=start > row.window_from,
+            restored=tuple(ranges.read(row.restored)),
         )
         sent = Sent(
             manifest=manifest, context_version=row.context_version, model="large", rung="", body_sha256="", measured=900
@@ -258,6 +260,78 @@ class Conversation(RuleBasedStateMachine):
                 assert summaries.commit(self.session.pk, [made.pk], window_from=1, merge=True)
                 return
 
+    def drawn(self, data: st.DataObject, name: str) -> Turn | None:
+        """Some turn of the active path."""
+        last = self.row.turns_active
+        if not last:
+            return None
+        number = data.draw(st.integers(1, last), label=name)
+        return Turn.objects.get(session=self.session, number=number, active=True)
+
+    @rule(data=st.data(), change=st.sampled_from(["pin", "unpin", "exclude", "include"]), fits=st.booleans())
+    def mark(self, data: st.DataObject, change: str, fits: bool) -> None:
+        """A person pins or excludes a turn, or takes it back; refused while one lives, and repeated it does nothing."""
+        one = self.drawn(data, change)
+        if one is None:
+            return
+        most = {} if change == "unpin" else {"most": 1_000_000 if fits else 300}
+        before = self.row.context_version
+        try:
+            done = getattr(marks, change)(self.session.pk, one.pk, **most)
+        except branches.SessionBusy:
+            assert self.live is not None
+        except (marks.PinsFull, marks.Excluded):
+            assert self.row.context_version == before
+        else:
+            assert self.row.context_version == before + done.changed
+            assert getattr(marks, change)(self.session.pk, one.pk, **most).changed is False
+
+    @rule(data=st.data(), fits=st.booleans())
+    def restore(self, data: st.DataObject, fits: bool) -> None:
+        """A person takes a compression back, where it fits."""
+        told = Notice.objects.filter(session=self.session, kind="compressed", ended_at=None, until__active=True)
+        ranges = list(told.order_by("pk").values_list("first", "last"))
+        if not ranges:
+            return
+        one = data.draw(st.sampled_from(ranges), label="restored")
+        before = ChatSession.objects.values().get(pk=self.session.pk)
+        try:
+            undoing.restore(self.session.pk, *one, most=1_000_000 if fits else 500)
+        except (branches.SessionBusy, undoing.DoesNotFit, undoing.NothingThere):
+            assert ChatSession.objects.values().get(pk=self.session.pk) == before
+
+    @rule(data=st.data())
+    def compress_again(self, data: st.DataObject) -> None:
+        """A person changes their mind."""
+        told = Notice.objects.filter(session=self.session, kind="restored", ended_at=None, until__active=True)
+        ranges = list(told.order_by("pk").values_list("first", "last"))
+        if ranges:
+            with contextlib.suppress(branches.SessionBusy, undoing.NothingThere):
+                undoing.compress_again(self.session.pk, *data.draw(st.sampled_from(ranges), label="again"))
+
+    @rule(pressed=st.booleans())
+    def wake(self, pressed: bool) -> None:
+        """The hard mark is reached, perhaps before a turn that runs."""
+        before = self.row.open_tokens
+        if undoing.wake(self.session.pk, lambda row: pressed):
+            assert self.row.open_tokens <= before
+
+    @rule(data=st.data(), value=st.sampled_from(["A-7731", "A-7732", "R-2209"]), change=st.sampled_from("acf"))
+    def remember(self, data: st.DataObject, value: str, change: str) -> None:
+        """A person adds, corrects or takes away what is remembered."""
+        room = {"count": len, "most": 400}
+        known, count = facts.current(self.session.pk)
+        assert len({one.id for one in known}) == len(known) == count
+        with contextlib.suppress(facts.FactsFull):
+            if change == "a":
+                facts.add(self.session.pk, value, **room)
+            elif known:
+                one = known[data.draw(st.integers(0, len(known) - 1), label="fact")]
+                if change == "f":
+                    assert facts.forget(self.session.pk, one.id)
+                else:
+                    facts.correct(self.session.pk, one.id, value, **room)
+
     @precondition(lambda self: self.live is None)
     @rule()
     def grow(self) -> None:
@@ -288,12 +362,13 @@ def runs_of(row: ChatSession, start: int, number: int) -> tuple[Run, ...]:
     covers = {}
     for pk, first, last in Summary.objects.filter(session=row, state="active").values_list("pk", "first", "last"):
         covers |= dict.fromkeys(range(first, last + 1), f"S{pk}")
+    restored = ranges.read(row.restored)
     marked = dict(Turn.objects.path(row.pk).exclude(excluded_by="").values_list("number", "excluded_by"))
     runs: list[Run] = []
     for at in range(1, number + 1):
         if at in marked:
             runs.append(Run(at, at, "excluded", marked[at]))
-        elif at >= start or at == number:
+        elif at >= start or at == number or ranges.hold(restored, at):
             runs.append(Run(at, at, "verbatim", "", 10))
         elif at in covers:
             runs.append(Run(at, at, "summarised", covers[at]))
@@ -332,7 +407,7 @@ def run(examples: int, steps: int) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [tuple(map(int, os.environ["CHAT_MACHINE"].split(",")))] if "CHAT_MACHINE" in os.environ else [(15, 20), (2, 500)],
+    [tuple(map(int, os.environ["CHAT_MACHINE"].split(",")))] if "CHAT_MACHINE" in os.environ else [(15, 20), (4, 250)],
 )
 def test_any_order_of_events_keeps_every_invariant(monkeypatch: Any, examples: int, steps: int) -> None:
     # Only the turns of this machine may be claimed, and at once.
