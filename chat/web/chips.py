@@ -12,6 +12,8 @@ from django.utils.translation import ngettext
 from chat.models import ChatSession, Document
 from chat.store import documents
 
+MEGA = 1024**2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chip:
@@ -88,7 +90,11 @@ def sentence(code: str, figures: dict[str, Any]) -> str:
     """Why a file is not taken, with the numbers that it is about."""
     shown = {name: number_format(value, force_grouping=True) for name, value in figures.items()}
     if code == "too_large":
-        shown = {name: _megabytes(value) for name, value in figures.items()}
+        # The size rounded up and the limit down: rounded alike, both could read the same.
+        shown = {
+            "size": _megabytes(-(-figures["size"] * 10 // MEGA)),
+            "limit": _megabytes(figures["limit"] * 10 // MEGA),
+        }
     if code == "full":
         shown["tokens"] = tokens(figures["tokens"])
         if figures["left"] < figures["budget"] and figures["tokens"] <= figures["budget"]:
@@ -113,6 +119,5 @@ def sentence(code: str, figures: dict[str, Any]) -> str:
     }[code] % shown
 
 
-def _megabytes(size: int) -> str:
-    # Rounded up for what is too large, and never up to the limit that it is over.
-    return f"{number_format(-(-size * 10 // 1024**2) / 10, 1)} MB"
+def _megabytes(tenths: int) -> str:
+    return f"{number_format(tenths / 10, 1)} MB"

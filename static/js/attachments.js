@@ -47,6 +47,14 @@ export const attaching = ({ form, main, post }) => {
     announce(say.sayRefused, chip.querySelector(".name").textContent);
   };
 
+  // The size rounded up and the limit down: rounded alike, both could read the same.
+  const tooLarge = (bytes) => {
+    const format = new Intl.NumberFormat(document.documentElement.lang, { minimumFractionDigits: 1 });
+    const mega = (value, round) => `${format.format(round((value * 10) / 1024 ** 2) / 10)} MB`;
+    const limit = mega(Number(say.limit), Math.floor);
+    return say.sayToo_large.replace("{size}", mega(bytes, Math.ceil)).replace("{limit}", limit);
+  };
+
   // --- sending files ---
 
   const transmit = (one) =>
@@ -108,9 +116,7 @@ export const attaching = ({ form, main, post }) => {
       chip.querySelector(".name").textContent = file.name;
       list.append(chip);
       if (file.size > Number(say.limit)) {
-        const mega = new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: 1 });
-        const size = (bytes) => `${mega.format(Math.ceil((bytes * 10) / 1024 ** 2) / 10)} MB`;
-        refuse(chip, say.sayToo_large.replace("{size}", size(file.size)).replace("{limit}", size(Number(say.limit))));
+        refuse(chip, tooLarge(file.size));
       } else {
         waiting.push({ file, chip, done });
       }
