@@ -117,7 +117,9 @@ def of(factory: Any) -> type[Socket]:
     what it costs to open one. Here they stand on the class.
     """
     options = {name: getattr(factory, name) for name in Socket.CONFIG_ATTRS}
-    return type("Socket", (Socket,), options | {"CONFIG_ATTRS": ()})
+    # One of them is a function, asked by a browser that offers to compress: on a class it would become a method.
+    still = {name: staticmethod(value) if callable(value) else value for name, value in options.items()}
+    return type("Socket", (Socket,), still | {"CONFIG_ATTRS": ()})
 
 
 def _head(size: int, binary: bool) -> bytes:

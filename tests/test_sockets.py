@@ -64,6 +64,8 @@ def test_the_options_of_a_factory_stand_on_the_class_of_its_sockets() -> None:
     made.factory, made.transport = factory, Kept()
     made._connectionMade()
     assert (made.autoPingTimeout, made.openHandshakeTimeout) == (7, 0)
+    # A browser offers to compress; the factory's function is asked what to make of that, with the offers alone.
+    assert made.perMessageCompressionAccept([]) is None
     assert not set(sockets.Socket.CONFIG_ATTRS) & vars(made).keys()
 
 
