@@ -13,7 +13,12 @@ const clock = (at) => {
 };
 
 export class Composer {
-  // send(message) -> whether it left; message: { client_id, op, of, text }
+  // send(message) -> whether it left; message: { client_id, op, of, text }. stop() ends the running reply. `later`, once
+  // it is there, keeps what is written meanwhile (waiting.js).
+  //
+  // Other modules hear of it by events of the form: "composer:submit" (cancelable: then the text is theirs; what they
+  // put into its `fields` goes along) and "composer:changed", both with { text }; "composer:accepted" with { turn,
+  // message }.
   constructor(form, { name, send, stop }) {
     this.form = form;
     this.box = form.elements.text;
@@ -24,6 +29,7 @@ export class Composer {
     this.transmit = send;
     this.running = !this.stopButton.hidden;
     this.ended = false;
+    this.later = null;
     this.say = document.getElementById("main").dataset;
     this.box.value ||= this.outbox.draft;
     this.box.addEventListener("input", () => this.#changed());
@@ -40,6 +46,12 @@ export class Composer {
     return this.outbox.pending;
   }
 
+  // From here on what is written while a reply runs is kept by `later`.
+  queue(later) {
+    this.later = later;
+    this.#draw();
+  }
+
   put(text) {
     this.box.value = text;
     this.#changed();
@@ -48,14 +60,20 @@ export class Composer {
 
   submit() {
     const text = this.box.value;
-    if (!text.trim() || this.running || this.pending || this.ended) return;
-    this.send({ op: "new", text });
+    if (!text.trim() || this.ended || this.#mine) return;
+    const event = new CustomEvent("composer:submit", { cancelable: true, detail: { text, fields: {} } });
+    if (!this.form.dispatchEvent(event)) return;
+    if (!this.running && !this.pending) return this.send({ op: "new", text, ...event.detail.fields });
+    if (!this.later) return;
+    this.#empty();
+    this.later.add(text, event.detail.fields);
   }
 
   send(message) {
     const whole = this.outbox.hold(message);
     this.#tell("");
     this.#draw();
+    this.later?.draw();
     this.transmit(whole);
   }
 
@@ -63,30 +81,45 @@ export class Composer {
     if (this.pending && !this.ended) this.transmit(this.pending);
   }
 
-  accepted({ client_id: id }) {
+  accepted({ client_id: id, turn }) {
+    const mine = this.#mine;
     const sent = this.outbox.release(id);
     if (!sent) return null;
-    if (sent.op === "new" && this.box.value === sent.text) this.box.value = "";
+    if (mine && this.box.value === sent.text) this.box.value = "";
+    this.later?.sent(id);
     this.#tell("");
     this.#changed();
+    this.form.dispatchEvent(new CustomEvent("composer:accepted", { detail: { turn, message: sent } }));
     return sent;
   }
 
+  // Returns the message, if it was this tab's.
   rejected({ client_id: id, code, retry_after_ms: wait, reason }) {
+    const mine = this.#mine;
     const sent = this.outbox.release(id, { unsure: UNSURE.includes(code) });
-    if (!sent) return;
-    if (sent.op === "new" && !this.box.value) this.box.value = sent.text;
+    if (!sent) return null;
+    if (!mine) this.later?.refused(id, code);
+    if (code === "busy" && sent.op === "new" && this.later) {
+      // A reply of another tab or device: what was written waits for it, too.
+      if (mine) this.later.add(sent.text, { documents: sent.documents });
+      if (mine && this.box.value === sent.text) this.box.value = "";
+      this.#changed();
+      return sent;
+    }
+    if (mine && !this.box.value) this.box.value = sent.text;
     const general = `say${code[0].toUpperCase()}${code.slice(1)}`;
     const own = `${general}_${reason}`;
     const name = own in this.say || `${own}_until` in this.say ? own : general;
     const until = wait && this.say[`${name}_until`];
     this.#tell(until ? until.replace("{time}", clock(Date.now() + wait)) : (this.say[name] ?? this.say.sayFailed));
     this.#changed();
+    return sent;
   }
 
   busy(running) {
     this.running = running;
     this.#draw();
+    this.later?.next();
   }
 
   // This page gets no answers any more: what is written stays, and is not sent from here.
@@ -111,17 +144,34 @@ export class Composer {
     this.said.append(mark, text);
   }
 
+  // Whether what is on its way was written in this box, and stands there until it has arrived.
+  get #mine() {
+    return this.pending?.op === "new" && !this.later?.has(this.pending.client_id);
+  }
+
+  #empty() {
+    this.box.value = "";
+    this.#tell("");
+    this.#changed();
+  }
+
   #changed() {
     this.outbox.draft = this.box.value;
     this.#draw();
+    this.form.dispatchEvent(new CustomEvent("composer:changed", { detail: { text: this.box.value } }));
   }
 
   #draw() {
-    const waiting = Boolean(this.pending);
-    this.box.readOnly = waiting && !this.ended;
+    const queues = Boolean(this.later) && (this.running || (Boolean(this.pending) && !this.#mine));
+    const name = queues ? this.say.sayQueue : this.say.saySend;
+    this.box.readOnly = this.#mine && !this.ended;
     this.stopButton.hidden = !this.running;
-    this.button.disabled = this.running || waiting || this.ended || !this.box.value.trim();
-    this.button.title = this.running ? this.say.sayRunning : this.say.saySend;
+    this.button.disabled = this.#mine || this.ended || !this.box.value.trim();
+    if (this.button.title !== name) {
+      this.button.title = name;
+      this.button.setAttribute("aria-label", name);
+      this.button.querySelector("use").setAttribute("href", queues ? "#i-queue" : "#i-send");
+    }
     if (CSS.supports("field-sizing", "content")) return;
     this.box.style.setProperty("height", "auto");
     this.box.style.setProperty("height", `${this.box.scrollHeight}px`);

@@ -1,15 +1,19 @@
 // One conversation on the page: which frame goes where, and what a message does on its way.
 
+import { announce, announceReply } from "./announcing.js";
 import { Composer } from "./composer.js";
+import { Editing } from "./editing.js";
 import { Socket } from "./socket.js";
 import { Transcript } from "./transcript.js";
+import { Waiting } from "./waiting.js";
 
+// What takes so long that who only listens must know of it.
+const SPOKEN = ["retrying", "compacting"];
 const OFFLINE_AFTER_MS = 2_000;
 const STILL_TRYING_MS = 3_000;
 const POST_AGAIN_MS = 5_000;
 const ADOPT_AFTER_MS = 400;
 const ASK_PAUSE_MS = 1_000;
-const RELOAD_PAUSE_MS = 5_000;
 
 export const converse = ({ main, form, scroll, post }) => {
   const say = main.dataset;
@@ -22,8 +26,9 @@ export const converse = ({ main, form, scroll, post }) => {
   const accepted = (frame) => {
     const sent = composer.accepted(frame);
     if (!sent) return;
-    const ours = { new: sent.text, continue: say.sayContinued };
+    const ours = { new: sent.text, edit: sent.text, continue: say.sayContinued };
     const prompt = ours[sent.op] ?? transcript.article(sent.of)?.querySelector(".user").textContent;
+    editing.accepted(sent.of);
     transcript.begin(frame.turn, frame.number, prompt);
     if (!transcript.live) transcript.status(frame.turn, say.sayQueued);
     scroll.toEnd();
@@ -33,7 +38,8 @@ export const converse = ({ main, form, scroll, post }) => {
   };
 
   const rejected = (frame) => {
-    composer.rejected(frame);
+    const refused = composer.rejected(frame);
+    if (refused) editing.lock(refused.of, false);
     if (frame.code === "busy") socket.hello();
   };
 
@@ -58,26 +64,63 @@ export const converse = ({ main, form, scroll, post }) => {
       const frame = { type: "send", base: transcript.head, ...message };
       if (large(message.text ?? "") || !socket.send(frame)) byPost(message);
     },
-    stop: () => {
-      const turn = Number(transcript.running?.dataset.turn);
-      if (!turn) return;
-      transcript.status(turn, say.sayStopping);
-      if (!socket.send({ type: "stop", turn })) post(`${say.turns}${turn}/stop/`, {});
-    },
+    stop: () => stop(),
   });
 
-  const finished = (frame) => {
+  const stop = () => {
+    const turn = Number(transcript.running?.dataset.turn);
+    if (!turn) return;
+    transcript.status(turn, say.sayStopping);
+    if (!socket.send({ type: "stop", turn })) post(`${say.turns}${turn}/stop/`, {});
+  };
+
+  composer.queue(new Waiting({ name: say.session, composer, stop, failed: () => transcript.failed }));
+
+  // Another version of a turn, or this one again: one at a time, and not while a reply runs.
+  const open = (message) => {
+    if (transcript.running || composer.pending) return composer.tell(say.sayRunning);
+    editing.lock(message.of, true);
+    composer.send(message);
+  };
+
+  const editing = new Editing({ name: say.session, send: open });
+
+  const finished = async (frame) => {
     clearTimeout(statusTimer);
-    transcript.settle(frame.turn);
+    await transcript.settle(frame.turn);
+    const article = transcript.article(frame.turn);
+    if (article && !article.hasAttribute("aria-busy")) announceReply(article);
   };
   document.addEventListener("htmx:afterSettle", () => composer.busy(Boolean(transcript.running)));
 
-  // The page lacks more than a reply: turns of another device, or another branch. Never twice in a row, whatever it is.
-  const reload = () => {
-    const last = Number(sessionStorage.getItem("reloaded") ?? 0);
-    if (Date.now() - last < RELOAD_PAUSE_MS) return;
-    sessionStorage.setItem("reloaded", Date.now());
-    location.reload();
+  // Turns of another device, or another branch: one after the other, and nothing where the path ends as it should.
+  let renewing = Promise.resolve();
+  const renew = ({ first, turn }) =>
+    (renewing = renewing.then(async () => {
+      if (transcript.newest === turn) return;
+      await transcript.renew(first);
+      composer.busy(Boolean(transcript.running));
+      if (transcript.running) socket.hello();
+    }));
+
+  const switchTo = async (form, button) => {
+    if (transcript.running) return composer.tell(say.sayRunning);
+    const { number } = form.closest(".turn").dataset;
+    const { title } = button;
+    try {
+      const answer = await post(form.action, { to: button.value });
+      const done = await answer.json();
+      if (done.code === "busy") return composer.tell(say.sayRunning);
+      if (!answer.ok) throw new Error(done.code);
+      composer.tell("");
+      await renew(done);
+    } catch {
+      return composer.tell(say.sayNot_done);
+    }
+    const now = transcript.root.querySelector(`.turn[data-number="${number}"] .siblings`);
+    const [same, other] = [...(now?.querySelectorAll("button") ?? [])].sort((one) => (one.title === title ? -1 : 1));
+    (same?.disabled ? other : same)?.focus({ preventScroll: true });
+    if (now) announce(`${say.sayVersion} ${now.querySelector(".num").textContent}`);
   };
 
   const status = (turn, phase, since) => {
@@ -93,7 +136,9 @@ export const converse = ({ main, form, scroll, post }) => {
       return;
     }
     composer.busy(Boolean(transcript.running));
-    transcript.status(turn, say[`say${phase[0].toUpperCase()}${phase.slice(1)}`] ?? "");
+    const text = say[`say${phase[0].toUpperCase()}${phase.slice(1)}`] ?? "";
+    transcript.status(turn, text);
+    if (SPOKEN.includes(phase)) announce(text);
   };
 
   // A frame that does not fit: the rest is asked for. The next one asks again, if need be.
@@ -106,13 +151,13 @@ export const converse = ({ main, form, scroll, post }) => {
   const frames = {
     welcome: (frame) => {
       if (frame.turn && frame.turn !== transcript.newest) {
-        if (frame.head !== transcript.head + 1) return reload();
+        if (frame.before !== transcript.newest) return renew(frame);
         transcript.begin(frame.turn, frame.head);
         // Answered already: told of the turn, the server says how it ended.
         if (!frame.live) socket.hello();
       }
-      composer.busy(Boolean(frame.live ?? transcript.running));
       composer.again();
+      composer.busy(Boolean(frame.live ?? transcript.running));
     },
     accepted,
     rejected,
@@ -129,6 +174,7 @@ export const converse = ({ main, form, scroll, post }) => {
     reset: (frame) => transcript.reset(frame),
     status: (frame) => status(frame.turn, frame.phase, frame.since_ms ?? 0),
     notice: () => transcript.refresh(),
+    branch: (frame) => renew(frame),
     done: finished,
     gone: () => end("gone"),
     error: (frame) => frame.code === "unavailable" && composer.tell(say.sayNot_stopped),
@@ -159,12 +205,17 @@ export const converse = ({ main, form, scroll, post }) => {
   for (const button of document.querySelectorAll(".reload")) button.addEventListener("click", () => location.reload());
 
   document.addEventListener("submit", (event) => {
-    const { op } = event.target.dataset;
-    if (!op) return;
-    event.preventDefault();
-    if (composer.pending || transcript.running) return;
-    composer.send({ op, of: Number(event.target.elements.of.value) });
+    const form = event.target;
+    if ("switch" in form.dataset) {
+      event.preventDefault();
+      switchTo(form, event.submitter);
+    } else if (["retry", "continue", "regenerate"].includes(form.dataset.op)) {
+      event.preventDefault();
+      open({ op: form.dataset.op, of: Number(form.elements.of.value) });
+    }
   });
+  // Without a bus between processes, a branch that was switched elsewhere is seen when somebody looks.
+  document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && socket.hello());
   document.addEventListener("seen-from", (event) => transcript.fade(event.detail.value));
   return composer;
 };

@@ -5,6 +5,7 @@ import { Composer } from "./composer.js";
 import { converse } from "./conversation.js";
 import { copying } from "./copying.js";
 import { dialogs } from "./dialogs.js";
+import { menus } from "./menus.js";
 import { popovers } from "./popovers.js";
 import { Scroll } from "./scroll.js";
 import { settle } from "./settling.js";
@@ -50,6 +51,7 @@ const welcome = () => {
 
 scroll.start();
 popovers();
+menus({ post, main });
 dialogs();
 const said = document.createElement("p");
 said.className = "vh";

@@ -53,6 +53,13 @@ export class Outbox {
     return this.#pending;
   }
 
+  // Whether a tab that may still be there has this message on its way.
+  flying(id) {
+    if (this.#pending?.client_id === id) return true;
+    const kept = quietly(() => JSON.parse(get(everywhere, this.#key(id))));
+    return Boolean(kept) && Date.now() - kept.at <= ORPHAN_AFTER_MS;
+  }
+
   // Kept until the server has answered. The same words after an answer that left it open go under the same id.
   hold(message) {
     const { client_id: _, ...unsure } = this.#unsure ?? {};

@@ -1,6 +1,8 @@
 // The turns on the page: new ones from a template, live ones as they are written, settled ones fetched as they are stored.
 
 import { Live } from "./live.js";
+import { lay } from "./path.js";
+import { settle } from "./settling.js";
 
 export class Transcript {
   #live = null;
@@ -41,6 +43,11 @@ export class Transcript {
 
   article(turn) {
     return document.getElementById(`turn-${turn}`);
+  }
+
+  // Whether the newest reply is one that failed.
+  get failed() {
+    return this.root.querySelector(".turn:last-of-type")?.dataset.status === "failed";
   }
 
   // A turn that was just accepted here, or seen starting elsewhere (then its prompt is fetched).
@@ -90,7 +97,7 @@ export class Transcript {
 
   // A turn that began elsewhere and of which nothing is here yet.
   async adopt(turn) {
-    const page = await this.#fetch(turn);
+    const page = await this.#get(`${this.base}${turn}/`);
     const found = page?.querySelector(".turn");
     if (found && !this.article(turn)) this.begin(turn, Number(found.dataset.number), this.#promptOf(page));
   }
@@ -120,6 +127,19 @@ export class Transcript {
     await htmx.ajax("GET", `${this.base}${turn}/`, { source: article, target: article, swap: "outerHTML" });
   }
 
+  // The path from number `first` on is another one, or, without a number, nobody knows what is missing here.
+  async renew(first) {
+    const page = await this.#get(`${this.base}rest/${first ? `?from=${first}` : ""}`);
+    if (!page) return;
+    const held = this.scroll.hold();
+    lay(this.root, page, first);
+    if (this.#live && !this.article(this.#live.turn)?.querySelector(".tail")) this.#live = null;
+    htmx.process(this.root);
+    settle(this.root);
+    held();
+    await this.refresh();
+  }
+
   // What is said around the turns may have changed without any new turn: a compaction in the background.
   refresh() {
     return htmx.ajax("GET", `${this.base}around/`, { source: this.root, target: this.root, swap: "none" });
@@ -140,13 +160,14 @@ export class Transcript {
 
   #showPrompt(user, prompt) {
     user.textContent = prompt;
+    user.classList.toggle("continues", prompt === this.main.dataset.sayContinued);
     user.hidden = false;
   }
 
   // The reply of a turn from elsewhere may come first; so may that of our own, before its message is acknowledged.
   async #fetchPrompt(turn, user) {
     user.hidden = true;
-    const page = await this.#fetch(turn);
+    const page = await this.#get(`${this.base}${turn}/`);
     if (page) this.#showPrompt(user, this.#promptOf(page));
   }
 
@@ -154,9 +175,9 @@ export class Transcript {
     return page.querySelector(".user")?.textContent ?? "";
   }
 
-  async #fetch(turn) {
+  async #get(url) {
     try {
-      const answer = await fetch(`${this.base}${turn}/`, { headers: { "HX-Request": "true" } });
+      const answer = await fetch(url, { headers: { "HX-Request": "true" } });
       return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
     } catch {
       return null;
