@@ -62,7 +62,7 @@ export class Editing {
     const asked = form.parentElement.querySelector(".asked");
     form.remove();
     asked.hidden = false;
-    if (focus) asked.querySelector("[data-edit]")?.focus();
+    if (focus) asked.querySelector("[data-edit] button")?.focus();
     this.#forget();
   }
 
