@@ -15,8 +15,8 @@ from django.db import connection, models, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
-from chat.models import ChatSession, Document, Fact, Notice, Step, Summary, Thought, Turn
-from chat.store import branches, totals
+from chat.models import ChatSession, Fact, Notice, Step, Summary, Thought, Turn
+from chat.store import branches, documents, totals
 
 BATCH = 500
 
@@ -161,8 +161,9 @@ def _copy_memory(source: uuid.UUID, made: uuid.UUID, last: int) -> None:
     )
     facts = Fact.objects.filter(session_id=source, forgotten_at=None).filter(_said_by(last))
     _link(_insert_rows(facts, lambda one: {"turn_id": there(one.turn_id)}, made), "supersedes")
-    documents = Document.objects.filter(session_id=source, removed_at=None, turn__active=True, turn__number__lte=last)
-    _insert_rows(documents, lambda one: {"turn_id": there(one.turn_id)}, made)
+    # One that came with another version of a turn is seen here with the version that was copied.
+    attached = documents.seen(source).filter(turn__number__lte=last).defer(None).select_related("turn")
+    _insert_rows(attached, lambda one: {"turn_id": turns[one.turn.number]}, made)
 
 
 def _said_by(last: int) -> models.Q:

@@ -142,6 +142,17 @@ def test_what_hangs_on_a_turn_comes_along(session: ChatSession) -> None:
     assert made.marked == 1
 
 
+def test_a_document_of_another_version_of_a_message_comes_with_the_version_that_stands(session: ChatSession) -> None:
+    three = turn(session, 3)
+    values = {"kind": "text", "text": "the text", "digest": "d", "size": 1, "tokens": 1}
+    Document.objects.create(session=session, turn=three, name="a.txt", **values)
+    edit(session, 3)
+    extend(session, 2)
+    made = fork(session, 5)
+    copy = Document.objects.get(session=made)
+    assert (copy.name, copy.text, copy.turn) == ("a.txt", "the text", turn(made, 3))
+
+
 def test_the_statements_of_a_fork_do_not_grow_with_it(alice: Any, session: ChatSession) -> None:
     long = conversation(alice, 60)
     counts = []
