@@ -5,7 +5,7 @@ scrolls neither repeats nor hides another.
 """
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
 from urllib.parse import urlencode
@@ -20,6 +20,9 @@ from django.utils.translation import gettext as _
 from chat.models import ChatSession, Turn
 
 PAGE = 40
+MOST_AWAY = 200
+# The clock that asks and the clock that wrote may be so far apart; what is told twice does no harm.
+CLOCKS_APART = datetime.timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,28 @@ class Row:
     title: str
     live: bool = False
     unread: bool = False
+    pinned: bool = False
+    heading: str = ""
+    moved: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """What a page that shows the list should know: rows as they are now, and ids of those that left it."""
+
+    rows: list[Row]
+    gone: list[UUID]
+    at: datetime.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Away:
+    """A conversation outside of the list: `at` it was put away or deleted."""
+
+    id: UUID
+    title: str
+    turns: int
+    at: datetime.datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +115,8 @@ def page(user, *, after: Place | None = None, current: UUID | None = None, size:
     more, found = len(found) > size, found[:size]
     today = timezone.localdate()
     groups = [
-        Group(heading, [row(session) for session in members])
-        for heading, members in groupby(found, key=lambda session: _heading(session, today))
+        Group(heading, list(members))
+        for heading, members in groupby((row(session, today) for session in found), key=lambda one: one.heading)
     ]
     last = Place.read({}) if not found else _place(found[-1], groups[-1].heading)
     if after and groups and groups[0].heading == after.heading:
@@ -100,11 +125,44 @@ def page(user, *, after: Place | None = None, current: UUID | None = None, size:
 
 
 def one(user, session_id: UUID) -> Row | None:
-    """The row of one conversation."""
-    return next((row(session) for session in _rows(user).filter(pk=session_id)), None)
+    """The row of one conversation; None for one that is not listed."""
+    return next((row(session) for session in _rows(user).listed().filter(pk=session_id)), None)
 
 
-def row(session: ChatSession) -> Row:
+def changed(user, since: datetime.datetime | None, asked: Collection[UUID]) -> Changed:
+    """The rows that changed since a moment and those that were asked for; without a moment nothing else is told.
+
+    One query by the index of the list, and one only where something left it.
+    """
+    now = timezone.now()
+    recent = Q(pk__in=asked)
+    left = Q(pk__in=asked) & (Q(deleted_at__isnull=False) | Q(archived_at__isnull=False))
+    if since:
+        since = max(since, now - datetime.timedelta(days=1)) - CLOCKS_APART
+        recent |= Q(updated_at__gt=since)
+        left |= Q(deleted_at__gt=since) | Q(archived_at__gt=since)
+    today = timezone.localdate()
+    rows = [row(session, today) for session in _rows(user).listed().filter(recent, turns_total__gt=0)[:PAGE]]
+    gone = list(ChatSession.objects.filter(left, owner=user).values_list("pk", flat=True)[:PAGE])
+    return Changed(rows=rows, gone=gone, at=now)
+
+
+def moment(text: str | None) -> datetime.datetime | None:
+    """A time from a query string; None for anything else."""
+    try:
+        when = parse_datetime(text or "")
+    except ValueError:
+        return None
+    return when if when and timezone.is_aware(when) else None
+
+
+def put_away(session: ChatSession) -> Away:
+    """A conversation that is archived or deleted, as the archive shows it."""
+    at = session.deleted_at or session.archived_at
+    return Away(id=session.pk, title=title(session), turns=session.turns_active, at=at)
+
+
+def row(session: ChatSession, today: datetime.date | None = None) -> Row:
     """A session, annotated with `live`, as a row."""
     live = bool(getattr(session, "live", False))
     return Row(
@@ -112,6 +170,9 @@ def row(session: ChatSession) -> Row:
         title=title(session),
         live=live,
         unread=not live and session.seen < session.turns_active,
+        pinned=session.pinned,
+        heading=_heading(session, today or timezone.localdate()),
+        moved=session.updated_at.timestamp(),
     )
 
 

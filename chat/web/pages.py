@@ -43,6 +43,14 @@ def number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
+def uuid(text: str | None) -> UUID | None:
+    """An id from a form or a query string; None for anything else."""
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None
+
+
 def wants_json(request: HttpRequest) -> bool:
     """Whether a script asks, which stays on its page and wants to know what happened."""
     return request.get_preferred_type(["text/html", "application/json"]) == "application/json"

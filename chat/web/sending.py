@@ -98,9 +98,9 @@ async def fork(user: Any, session_id: UUID, turn_id: int, title: str) -> UUID | 
     return made.pk
 
 
-async def new_session(user: Any) -> UUID:
+async def new_session(user: Any, *, temporary: bool = False) -> UUID:
     """An empty conversation: the newest one if it is still empty, so that clicks leave no litter."""
-    return await write(_new_session, user)
+    return await write(_new_session, user, temporary)
 
 
 async def delete(user: Any, session_id: UUID) -> bool:
@@ -131,11 +131,12 @@ def _stored(owner_id: int, session_id: UUID, client_id: UUID) -> bool:
     return Turn.objects.filter(session_id=session_id, session__owner_id=owner_id, client_id=client_id).exists()
 
 
-def _new_session(user: Any) -> UUID:
+def _new_session(user: Any, temporary: bool) -> UUID:
     with transaction.atomic():
-        empty = ChatSession.objects.owned_by(user).filter(turns_total=0, title="").order_by("-created_at").first()
+        mine = ChatSession.objects.owned_by(user).filter(turns_total=0, title="", temporary=temporary)
+        empty = mine.order_by("-created_at").first()
         if empty is None:
-            return sessions.create(user).pk
+            return sessions.create(user, temporary=temporary).pk
         ChatSession.objects.filter(pk=empty.pk).update(updated_at=Now())
         return empty.pk
 

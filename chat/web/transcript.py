@@ -18,6 +18,8 @@ from chat.web.chips import Chip
 from chat.web.notices import Shown
 
 PAGE = 50
+# Turns that are shown before the one that was asked for.
+AHEAD = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +62,13 @@ class TurnShown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """One page of turns, oldest first. `earlier` is the number before which the next page ends, or None."""
+    """One page of turns, oldest first. `earlier` is the number before which the next page ends, or None;
+    `later` that after which newer ones begin that are not here."""
 
     turns: list[TurnShown]
     earlier: int | None
     head: int
+    later: int | None = None
 
 
 # What the template of a new turn is made from.
@@ -85,6 +89,25 @@ def page(
         turns=turns,
         earlier=found[0].number if found and found[0].number > 1 else None,
         head=session.turns_active,
+    )
+
+
+def about(session: ChatSession, number: int) -> Transcript:
+    """The turns around `number`, most of them after it; the newest page where it is one of those."""
+    if number > session.turns_active - PAGE:
+        return page(session)
+    return later(session, max(0, number - AHEAD - 1), first=True)
+
+
+def later(session: ChatSession, after: int, *, first: bool = False) -> Transcript:
+    """A page of the turns after number `after`; `first`: those before it are not there yet."""
+    found = list(_rows(session).filter(number__gt=after).order_by("number")[:PAGE])
+    more = bool(found) and found[-1].number < session.turns_active
+    return Transcript(
+        turns=_shown(session, found),
+        earlier=found[0].number if first and found and found[0].number > 1 else None,
+        head=session.turns_active,
+        later=found[-1].number if more else None,
     )
 
 

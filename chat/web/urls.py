@@ -2,16 +2,18 @@
 
 from django.urls import path
 
-from chat.web import account, attachments, giving, moving, sharing, turning, views
+from chat.web import account, attachments, giving, keeping, moving, searching, sharing, turning, views
 
 app_name = "chat"
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("new/", views.new, name="new"),
-    path("c/", views.rows, name="rows"),
+    path("c/", keeping.rows, name="rows"),
+    path("c/states/", keeping.states, name="states"),
     path("c/<uuid:session_id>/", views.conversation, name="conversation"),
     path("c/<uuid:session_id>/earlier/", views.earlier, name="earlier"),
+    path("c/<uuid:session_id>/later/", views.later, name="later"),
     path("c/<uuid:session_id>/turns/", views.send, name="turns"),
     path("c/<uuid:session_id>/turns/around/", views.around, name="around"),
     path("c/<uuid:session_id>/turns/rest/", views.rest, name="rest"),
@@ -23,14 +25,21 @@ urlpatterns = [
     path("c/<uuid:session_id>/turns/<int:turn_id>/stop/", views.stop, name="stop"),
     path("c/<uuid:session_id>/documents/", attachments.attach, name="attach"),
     path("c/<uuid:session_id>/documents/<int:document_id>/remove/", attachments.detach, name="detach"),
-    path("c/<uuid:session_id>/rename/", views.rename, name="rename"),
+    path("c/<uuid:session_id>/turns/<int:turn_id>/show/", searching.show, name="show"),
+    path("c/<uuid:session_id>/rename/", keeping.rename, name="rename"),
+    path("c/<uuid:session_id>/pin/", keeping.pin, name="pin"),
+    path("c/<uuid:session_id>/archive/", keeping.archive, name="archive"),
+    path("c/<uuid:session_id>/keep/", keeping.keep, name="keep-chat"),
+    path("c/<uuid:session_id>/restore/", keeping.restore, name="restore"),
     path("c/<uuid:session_id>/options/", views.options, name="options"),
-    path("c/<uuid:session_id>/delete/", views.delete, name="delete"),
+    path("c/<uuid:session_id>/delete/", keeping.delete, name="delete"),
     path("c/<uuid:session_id>/share/", sharing.share, name="share"),
     path("c/<uuid:session_id>/export.md", giving.export, {"form": "md"}, name="export-markdown"),
     path("c/<uuid:session_id>/export.json", giving.export, {"form": "json"}, name="export-json"),
     path("documents/", attachments.attach_first, name="attach-first"),
     path("count/", attachments.count, name="count"),
+    path("search/", searching.find, name="search"),
+    path("archive/", keeping.archived, name="archived"),
     path("import/", moving.upload, name="imports"),
     path("import/<uuid:import_id>/", moving.show, name="import"),
     path("import/<uuid:import_id>/take/", moving.take, name="import-take"),

@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 from django_htmx.http import trigger_client_event
@@ -16,9 +17,9 @@ from chat.flow.opening import Rejected
 from chat.models import ChatSession
 from chat.store import documents
 from chat.stream.protocol import TEXT_BYTES
-from chat.web import chips, gauge, listing, notices, sending, transcript
-from chat.web.forms import MessageForm, OptionsForm, TitleForm
-from chat.web.pages import number, own, page, wants_json
+from chat.web import chips, gauge, keeping, listing, notices, sending, transcript
+from chat.web.forms import MessageForm, OptionsForm
+from chat.web.pages import number, own, page, uuid, wants_json
 
 BUILD = "1"
 
@@ -39,17 +40,22 @@ def home(request: HttpRequest) -> HttpResponse:
     """The newest conversation, or a welcome."""
     newest = ChatSession.objects.owned_by(request.user).listed().filter(turns_total__gt=0).values_list("pk", flat=True)
     if first := newest.first():
-        return redirect("chat:conversation", first)
+        undo = uuid(request.GET.get("undo"))
+        return redirect(reverse("chat:conversation", args=[first]) + (f"?undo={undo}" if undo else ""))
     return render(request, "chat/page.html", _shell(request) | {"title": _("Welcome"), "first": True})
 
 
 @require_safe
 @page
 def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """A conversation with its newest turns, or, without script, those before a number."""
+    """A conversation with its newest turns, those around one, or, without script, those before a number."""
     session = own(request, session_id)
     editing = number(request.GET.get("edit"))
-    shown = transcript.page(session, before=number(request.GET.get("before")), editing=editing)
+    around = number(request.GET.get("turn"))
+    if around:
+        shown = transcript.about(session, around)
+    else:
+        shown = transcript.page(session, before=number(request.GET.get("before")), editing=editing)
     return render(
         request,
         "chat/page.html",
@@ -70,18 +76,19 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
 
 @require_safe
 @page
-def rows(request: HttpRequest) -> HttpResponse:
-    """The next page of the list of conversations."""
-    shown = listing.page(request.user, after=listing.Place.read(request.GET))
-    return render(request, "chat/_rows.html", {"listing": shown})
-
-
-@require_safe
-@page
 def earlier(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """A page of older turns, to be put above the ones that are there."""
     session = own(request, session_id)
     shown = transcript.page(session, before=number(request.GET.get("before")))
+    return render(request, "chat/_turns.html", {"session_id": session.pk, "transcript": shown})
+
+
+@require_safe
+@page
+def later(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """A page of newer turns, for a page that shows older ones."""
+    session = own(request, session_id)
+    shown = transcript.later(session, number(request.GET.get("after")) or 0)
     return render(request, "chat/_turns.html", {"session_id": session.pk, "transcript": shown})
 
 
@@ -125,7 +132,8 @@ async def new(request: HttpRequest) -> HttpResponse:
     # With attached files there is one already: they wait in it.
     named = form.cleaned_data["documents"] if form.is_valid() else ()
     session_id = await sending.read(documents.home, user.pk, named) if named else None
-    session_id = session_id or await sending.new_session(user)
+    temporary = request.POST.get("temporary") == "1"
+    session_id = session_id or await sending.new_session(user, temporary=temporary)
     address = reverse("chat:conversation", args=[session_id])
     if text.strip():
         answer = await _send(user, session_id, form)
@@ -168,17 +176,6 @@ async def stop(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResp
 
 @require_POST
 @page
-def rename(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """Another title. A refused one changes nothing."""
-    session = own(request, session_id)
-    form = TitleForm(request.POST, instance=session)
-    if form.is_valid():
-        ChatSession.objects.filter(pk=session.pk).update(title=form.cleaned_data["title"])
-    return redirect("chat:conversation", session.pk)
-
-
-@require_POST
-@page
 def options(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """What happens when the conversation grows long. A refused value changes nothing."""
     session = own(request, session_id)
@@ -186,16 +183,6 @@ def options(request: HttpRequest, session_id: UUID) -> HttpResponse:
     if form.is_valid():
         ChatSession.objects.filter(pk=session.pk).update(**form.cleaned_data)
     return redirect("chat:conversation", session.pk)
-
-
-@require_POST
-@login_required
-async def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """Delete a conversation: a running reply is stopped, other tabs are told."""
-    user = await request.auser()
-    if not await sending.delete(user, session_id):
-        raise Http404
-    return redirect("chat:home")
 
 
 async def _send(user: Any, session_id: UUID, form: MessageForm) -> Any:
@@ -221,6 +208,9 @@ def _shell(request: HttpRequest, session: ChatSession | None = None) -> dict[str
         "session_id": session.pk if session else None,
         "current": session.pk if session else None,
         "listing": listing.page(user, current=session.pk if session else None),
+        "now": timezone.now(),
+        "temporary_hours": max(1, round(settings.CHAT_TEMPORARY_S / 3600)),
+        **(keeping.undoable(request) or {}),
         "initials": listing.initials(name.split()),
         "greeting": _("Hello, %(name)s") % {"name": user.first_name or user.get_username()},
         "standin": settings.CHAT_STANDIN,

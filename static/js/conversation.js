@@ -29,6 +29,7 @@ export const converse = ({ main, form, scroll, post }) => {
     const ours = { new: sent.text, edit: sent.text, continue: say.sayContinued };
     const prompt = ours[sent.op] ?? transcript.article(sent.of)?.querySelector(".user").textContent;
     editing.accepted(sent.of);
+    if (transcript.short) return location.assign(location.pathname);
     transcript.begin(frame.turn, frame.number, prompt);
     if (!transcript.live) transcript.status(frame.turn, say.sayQueued);
     scroll.toEnd();
@@ -180,6 +181,24 @@ export const converse = ({ main, form, scroll, post }) => {
     error: (frame) => frame.code === "unavailable" && composer.tell(say.sayNot_stopped),
   };
 
+  // On a page of older turns what is new belongs below others that are not here: it is asked for once they are.
+  let short = transcript.short;
+  const apart = {
+    welcome: (frame) => {
+      composer.again();
+      composer.busy(Boolean(frame.live));
+    },
+    accepted,
+    rejected,
+    notice: frames.notice,
+    done: () => composer.busy(false),
+    gone: frames.gone,
+    error: frames.error,
+  };
+  document.addEventListener("htmx:afterSettle", () => {
+    if (short && !(short = transcript.short)) socket.hello();
+  });
+
   // Nothing comes back from here: one sentence says why, and what to do. What was written stays in the box.
   const end = (reason) => {
     clearTimeout(offlineTimer);
@@ -190,7 +209,7 @@ export const converse = ({ main, form, scroll, post }) => {
 
   const socket = new Socket(say.socket, {
     hello: () => ({ type: "hello", session: say.session, build: say.build, ...transcript.place }),
-    frame: (frame) => frames[frame.type]?.(frame),
+    frame: (frame) => (transcript.short ? apart : frames)[frame.type]?.(frame),
     up: () => {
       clearTimeout(offlineTimer);
       offlineTimer = 0;

@@ -7,8 +7,11 @@ import { copying } from "./copying.js";
 import { dialogs } from "./dialogs.js";
 import { menus } from "./menus.js";
 import { popovers } from "./popovers.js";
+import { rows } from "./rows.js";
 import { Scroll } from "./scroll.js";
+import { search } from "./search.js";
 import { settle } from "./settling.js";
+import { states } from "./states.js";
 
 const main = document.getElementById("main");
 const say = main.dataset;
@@ -51,6 +54,9 @@ const welcome = () => {
 
 scroll.start();
 popovers();
+rows();
+search();
+states();
 menus({ post, main });
 dialogs();
 const said = document.createElement("p");

@@ -19,10 +19,25 @@ export class Scroll {
   // The sheet starts a page at its end; from here on the position is ours.
   start() {
     this.box.classList.remove("fresh");
-    this.#follow();
+    const number = new URLSearchParams(location.search).get("turn");
+    const sought = this.box.querySelector(".turn:target") ?? this.#numbered(number);
+    if (!sought) return this.#follow();
+    this.#pin(false);
+    sought.scrollIntoView({ block: "start" });
+    this.last = this.box.scrollTop;
+  }
+
+  // Newer turns follow that are not on this page: its end is not the end.
+  get #short() {
+    return Boolean(this.box.querySelector(".later"));
+  }
+
+  #numbered(number) {
+    return /^\d+$/.test(number ?? "") ? this.box.querySelector(`.turn[data-number="${number}"]`) : null;
   }
 
   toEnd() {
+    if (this.#short) return location.assign(location.pathname);
     this.#pin(true);
     this.#follow();
   }
@@ -53,8 +68,8 @@ export class Scroll {
   }
 
   #pin(pinned) {
-    this.pinned = pinned;
-    this.jump.hidden = pinned;
+    this.pinned = pinned && !this.#short;
+    this.jump.hidden = this.pinned;
   }
 
   #follow() {

@@ -17,7 +17,13 @@ export class Transcript {
   }
 
   get head() {
+    if (this.short) return Number(this.main.dataset.head);
     return Number(this.root.querySelector(".turn:last-of-type")?.dataset.number ?? this.main.dataset.head ?? 0);
+  }
+
+  // Newer turns follow that are not on this page.
+  get short() {
+    return Boolean(this.root.querySelector(".later"));
   }
 
   // The id of the newest turn here, 0 without one.

@@ -120,7 +120,7 @@ class TestWhoseItIs:
     def test_a_deleted_conversation_is_gone(self, client, alice, make_session):
         session = make_session(1)
         client.force_login(alice)
-        assert client.post(path_of(session, "delete/")).url == "/"
+        assert client.post(path_of(session, "delete/")).url == f"/?undo={session.pk}"
         assert client.get(path_of(session)).status_code == 404
         session.refresh_from_db()
         assert session.deleted_at is not None
