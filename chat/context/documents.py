@@ -46,7 +46,7 @@ def fit(given: Sequence[Document], limit: int) -> tuple[tuple[Document, str], ..
         if document.tokens <= left:
             out.append((document, wrapped(document)))
             left -= document.tokens
-        elif not cut and left >= LEAST_PIECE and (text := _shortened(document, left, limit)):
+        elif not cut and left >= LEAST_PIECE and (text := shortened(document, left, limit)):
             out.append((document, text))
             left, cut = 0, True
     return tuple(out)
@@ -67,7 +67,7 @@ def place(attached: Mapping[Document, Block], stands: Collection[int]) -> tuple[
     return first, beside
 
 
-def _shortened(document: Document, most: int, budget: int) -> str:
+def shortened(document: Document, most: int, budget: int) -> str:
     """Head and tail of a document around a marker, in about `most` tokens; '' where only the marker would be left."""
     marker = f"\n{prompts.truncated(component='documents', budget=budget)}\n"
     frame = tokens(document.name, marker, _PESSIMISTIC)

@@ -73,15 +73,20 @@ def stub_tools(turn: Turn, count: Count) -> Turn:
     """The turn with every tool result that a stub is shorter than replaced by that stub."""
     if not any(step.kind == "tool_result" for step in turn.steps):
         return turn
-    names = {step.call_id: step.name for step in turn.steps if step.kind == "tool_use"}
 
-    def stub(step: Step) -> Step:
-        name = step.name or names.get(step.call_id) or "a tool"
-        body = f"[the result of {name}, {step.tokens:,} tokens, is stored with turn {turn.number}]"
+    def shorter(step: Step) -> Step:
+        body = stub(turn, step, step.tokens)
         tokens = count(body)
         return replace(step, body=body, tokens=tokens) if tokens < step.tokens else step
 
-    return replace(turn, steps=tuple(stub(step) if step.kind == "tool_result" else step for step in turn.steps))
+    return replace(turn, steps=tuple(shorter(step) if step.kind == "tool_result" else step for step in turn.steps))
+
+
+def stub(turn: Turn, step: Step, tokens: int) -> str:
+    """The line that stands for a tool's result of so many tokens."""
+    names = {one.call_id: one.name for one in turn.steps if one.kind == "tool_use"}
+    name = step.name or names.get(step.call_id) or "a tool"
+    return f"[the result of {name}, {tokens:,} tokens, is stored with turn {turn.number}]"
 
 
 def clamp_limit(turns: Sequence[Turn], room: int, most: int) -> int:
@@ -122,7 +127,8 @@ def clamp_results(turn: Turn, counter: Counter, most: int) -> Turn:
     )
 
 
-def _marker(turn: Turn) -> str:
+def marker(turn: Turn) -> str:
+    """What stands where a text of a turn was cut."""
     return f"[... cut for length; the whole of turn {turn.number} is stored ...]"
 
 
@@ -133,7 +139,7 @@ def _clamped(turn: Turn, text: str, tokens: int, counter: Counter, most: int) ->
     # Where the API counted more than we do, our count is too small by that factor for the rest of it, too.
     ours = counter.count(text)
     limit = min(most, ours * most // tokens)
-    cut = spoken(prompts.clamp(text=text, counter=counter, tokens=limit, marker=_marker(turn)))
+    cut = spoken(prompts.clamp(text=text, counter=counter, tokens=limit, marker=marker(turn)))
     return cut, min(most, max(1, counter.count(cut) * max(tokens, ours) // ours))
 
 
@@ -141,10 +147,15 @@ def _clamped_step(turn: Turn, step: Step, counter: Counter, most: int) -> Step:
     if step.tokens <= most:
         return step
     if step.kind == "tool_use":  # JSON that is cut is no JSON any more
-        body = json.dumps({"cut": _marker(turn)})
+        body = cut_call(turn)
         return replace(step, body=body, tokens=counter.count(body))
     body, tokens = _clamped(turn, step.body, step.tokens, counter, most)
     return replace(step, body=body, tokens=tokens)
+
+
+def cut_call(turn: Turn) -> str:
+    """What stands for a tool's call that was too long."""
+    return json.dumps({"cut": marker(turn)})
 
 
 def _clamped_cost(turn: Turn, most: int) -> int:
@@ -203,15 +214,24 @@ def _reply(turn: Turn, count: Count) -> list[Message]:
     return messages
 
 
+def step_block(turn: Turn, step: Step, body: str, tokens: int = 0) -> Block:
+    """A step as a block: `body`, which is the step's own or what was left of it, as the API takes it."""
+    if step.kind == "tool_use":
+        block = _block(turn, _input(body), tokens)
+        return replace(block, type="tool_use", call_id=step.call_id, name=step.name or "tool")
+    if step.kind == "tool_result":
+        block = _block(turn, body if body.strip() else NO_OUTPUT, tokens)
+        return replace(block, type="tool_result", call_id=step.call_id, is_error=step.is_error)
+    return _block(turn, spoken(body), tokens)
+
+
 def _call(step: Step, turn: Turn, count: Count) -> Block:
-    block = _block(turn, _input(step.body), (step.tokens or count(step.body)) + TOOL_BLOCK_TOKENS)
-    return replace(block, type="tool_use", call_id=step.call_id, name=step.name or "tool")
+    return step_block(turn, step, step.body, (step.tokens or count(step.body)) + TOOL_BLOCK_TOKENS)
 
 
 def _result(step: Step, turn: Turn, count: Count) -> Block:
     body = step.body if step.body.strip() else NO_OUTPUT
-    block = _block(turn, body, (step.tokens or count(body)) + TOOL_BLOCK_TOKENS)
-    return replace(block, type="tool_result", call_id=step.call_id, is_error=step.is_error)
+    return step_block(turn, step, body, (step.tokens or count(body)) + TOOL_BLOCK_TOKENS)
 
 
 def _input(body: str) -> str:

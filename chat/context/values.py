@@ -6,6 +6,7 @@ active path); a summary by the range of turns that it stands for.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -71,7 +72,8 @@ class Fact:
     """Something that must not be lost: a value with the sentence that it rests on.
 
     `turn` is the number of the turn it was found in (None: told by the user outside any turn).
-    `settled` is true when it was known at the last commit: it then stands in the cached prefix.
+    `settled` is true when it was known at the last commit: it then stands in the cached prefix. `ref` names its row,
+    as in "F7".
     """
 
     kind: str
@@ -80,6 +82,7 @@ class Fact:
     turn: int | None = None
     pinned: bool = False
     settled: bool = True
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +191,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request to the Messages API. `body()` is exactly what is sent, save for `stream`."""
+    """One request to the Messages API. `body()` is exactly what is sent, save for `stream`.
+
+    `thinking` is the field of that name, where thinking is asked for (see `context.thinking`).
+    """
 
     model: str
     max_tokens: int
@@ -196,6 +202,7 @@ class Request:
     messages: tuple[Message, ...] = ()
     tools: tuple[dict[str, Any], ...] = ()
     ttl: str = "5m"
+    thinking: Mapping[str, Any] | None = None
 
     def blocks(self) -> list[Block]:
         """Every block in the order in which the model reads them."""
@@ -204,6 +211,8 @@ class Request:
     def body(self) -> dict[str, Any]:
         """The JSON body of the request, without `stream`."""
         out: dict[str, Any] = {"model": self.model, "max_tokens": self.max_tokens}
+        if self.thinking:
+            out["thinking"] = dict(self.thinking)
         if self.tools:
             out["tools"] = list(self.tools)
         if self.system:
@@ -216,8 +225,13 @@ class Request:
 
     def sha256(self) -> str:
         """The hash under which the manifest remembers what was sent."""
-        text = json.dumps(self.body(), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return body_sha256(self.body())
+
+
+def body_sha256(body: Mapping[str, Any]) -> str:
+    """The SHA-256 of a request's body, however its keys are ordered."""
+    text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +247,19 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One block of the request, by reference: what "What the model sees" is rebuilt from. No text."""
+    """One block of the request, by reference: what "What the model sees" is rebuilt from. No text.
+
+    `check` is a checksum of its text; `recipe` says how the text is made from what `ref` names (see `recipes`): ()
+    is the usual way, None an unknown one. A manifest of layout 1 holds neither.
+    """
 
     role: str
     component: str
     ref: str
     tokens: int
     cache: bool = False
+    check: int | None = None
+    recipe: tuple[str | int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

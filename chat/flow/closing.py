@@ -10,10 +10,11 @@ from django.conf import settings
 from django.db import transaction
 
 from chat.context import gauge as gauges
+from chat.context import rebuilding, recipes
 from chat.context.budget import Budget
 from chat.context.compaction import MESSAGES_A_TURN, Policy, level
 from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS, Counter
-from chat.context.values import Assembled
+from chat.context.values import Assembled, Prompt, body_sha256
 from chat.flow import allowing, titles
 from chat.flow.engine import Engine
 from chat.flow.failures import bare
@@ -231,12 +232,20 @@ def _measured_prompt(loaded: Loaded | None, assembled: Assembled | None, measure
 def _sent(loaded: Loaded | None, assembled: Assembled | None, measured: int | None) -> Sent | None:
     if not (loaded and assembled):
         return None
+    request, manifest = assembled.request, assembled.manifest
+    limit = next((line.budget for line in manifest.report if line.component == "documents"), 0)
+    made = recipes.describe(request, loaded.history, Prompt(text=loaded.prompt, number=loaded.number), limit)
+    parts = tuple(
+        replace(part, check=one.check, recipe=one.recipe) for part, one in zip(manifest.parts, made, strict=True)
+    )
+    body = request.body()
     return Sent(
-        manifest=assembled.manifest,
+        manifest=replace(manifest, parts=parts),
         context_version=loaded.context_version,
         model=loaded.model,
         rung=assembled.rung,
-        body_sha256=assembled.request.sha256(),
+        frame=rebuilding.frame_of(request, body),
+        body_sha256=body_sha256(body),
         measured=measured,
     )
 

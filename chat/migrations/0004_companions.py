@@ -185,4 +185,9 @@ class Migration(migrations.Migration):
             name='imported_at',
             field=models.DateTimeField(blank=True, null=True),
         ),
+        migrations.AddField(
+            model_name='manifest',
+            name='frame',
+            field=models.JSONField(blank=True, null=True),
+        ),
     ]

@@ -295,11 +295,13 @@ class Thought(models.Model):
 class Manifest(models.Model):
     """What one request was made of, by reference: runs of turns, parts, the budget report. No text.
 
-    `ranges`: [[first, last, how, by, tokens]], tiling 1..number. `parts`: [[role, component, ref, tokens, cache]].
-    `budget`: [[component, budget, used, before]]. `estimated` and `measured` in tokens of input.
+    `ranges`: [[first, last, how, by, tokens]], tiling 1..number. `parts`: [[role, component, ref, tokens, cache, check,
+    recipe]], the recipe only where it is not the usual one (see `context.recipes`; of layout 1 the first five). `frame`:
+    what stood in the body beside them, numbers and switches (layout 1: None). `budget`: [[component, budget, used,
+    before]]. `estimated` and `measured` in tokens of input.
     """
 
-    LAYOUT = 1
+    LAYOUT = 2
 
     turn = models.OneToOneField(Turn, models.CASCADE, primary_key=True, related_name="manifest")
     context_version = models.PositiveIntegerField()
@@ -312,8 +314,10 @@ class Manifest(models.Model):
     rung = models.CharField(max_length=20, blank=True)
     estimated = models.PositiveIntegerField()
     measured = models.PositiveIntegerField(null=True, blank=True)
+    frame = models.JSONField(null=True, blank=True)
     body_sha256 = models.CharField(max_length=64)
-    layout = models.PositiveSmallIntegerField(default=LAYOUT)
+    # The release before writes none.
+    layout = models.PositiveSmallIntegerField(default=1)
 
     def __str__(self) -> str:
         return f"manifest of turn {self.turn_id}"

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from chat.context import exact
+from chat.context import exact, rebuilding
 from chat.context import values as context
 from chat.models import ChatSession, Manifest, Notice, Step, Turn
 from chat.store import coverage, facts, plain, quotas, statements
@@ -44,6 +44,7 @@ class Sent:
     context_version: int
     model: str
     rung: str
+    frame: dict[str, Any] | None = None
     body_sha256: str
     measured: int | None
 
@@ -251,12 +252,14 @@ def _manifest(turn: Turn, sent: Sent) -> Manifest:
         window=manifest.window,
         window_from=manifest.window_from,
         ranges=[[run.first, run.last, run.how, run.by, run.tokens] for run in manifest.runs],
-        parts=[[part.role, part.component, part.ref, part.tokens, part.cache] for part in manifest.parts],
+        parts=[rebuilding.write_part(part) for part in manifest.parts],
         budget=[[line.component, line.budget, line.used, line.before] for line in manifest.report],
         rung=sent.rung,
         estimated=manifest.estimated,
         measured=sent.measured,
+        frame=sent.frame,
         body_sha256=sent.body_sha256,
+        layout=Manifest.LAYOUT,
     )
 
 

@@ -44,6 +44,7 @@ class Handling:
     strategy: str
     mode: str
     window_messages: int | None
+    thinking: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,7 @@ class Head(NamedTuple):
     marked: int
     instructions: str
     documents: bool
+    thinking: bool
 
 
 class Row(NamedTuple):
@@ -216,6 +218,7 @@ def _loaded(turn_id: int, head: Head, window: Window) -> Loaded:
         strategy=head.strategy,
         mode=head.mode,
         window_messages=head.window_messages,
+        thinking=bool(head.thinking),
         context_version=head.context_version,
         window_from=head.window_from,
         parent_upto=head.parent_upto or 0,
@@ -312,6 +315,7 @@ def _told(head: Head, rows: list) -> tuple[context.Fact, ...]:
             turn=number,
             pinned=bool(pinned),
             settled=since <= head.prefix_version,
+            ref=f"F{pk}",
         )
         for pk, kind, value, quote, number, pinned, since, _ in rows
         if pk not in replaced

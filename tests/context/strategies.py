@@ -149,7 +149,7 @@ def _summary(random: Random, at: int, first: int, last: int) -> Summary:
     return Summary(first=first, last=last, text=text, tokens=random.randint(20, 600), ref=f"S{at}")
 
 
-def _fact(seed: int, last: int) -> Fact:
+def _fact(seed: int, at: int, last: int) -> Fact:
     random = Random(seed)
     return Fact(
         kind="quantity",
@@ -158,6 +158,7 @@ def _fact(seed: int, last: int) -> Fact:
         turn=random.choice([None, random.randint(1, last)]) if last else None,
         pinned=random.random() < 0.3,
         settled=random.random() < 0.5,
+        ref=f"F{at}",
     )
 
 
@@ -192,7 +193,7 @@ def histories(draw: st.DrawFn) -> History:
     return History(
         instructions=random.choice([*BLANKS, "Answer plainly. ", _filler(random, 1_500)]),
         documents=_documents(draw(_LISTS[4]) if draw(_SMALL) < 5 else [], last),
-        facts=tuple(_fact(seed, last) for seed in draw(_LISTS[4])),
+        facts=tuple(_fact(seed, at, last) for at, seed in enumerate(draw(_LISTS[4]))),
         summaries=tuple(_summary(random, at, first, until) for at, (first, until) in ranges),
         turns=(*(replace(pin, pinned=True, excluded_by="") for pin in pins), *newest),
         last=last,
