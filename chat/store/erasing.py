@@ -14,7 +14,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 
-from chat.models import ChatSession, SignIn, Turn
+from chat.models import ChatSession, SignIn, Turn, words
 from chat.store import sessions
 
 
@@ -65,6 +65,7 @@ def finish(user_id: int) -> None:
         for table in (AccessAttempt, AccessFailureLog, AccessLog):
             table.objects.filter(username=name).delete()
         LogEntry.objects.filter(content_type=kind, object_id=str(user_id)).update(object_repr=f"user {user_id}")
+        words.forget()
     _empty_log()
 
 
