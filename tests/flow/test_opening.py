@@ -10,7 +10,7 @@ from chat.context.prompts import CONTINUE
 from chat.flow import opening
 from chat.flow.opening import Opened, Rejected
 from chat.models import ChatSession, Turn
-from chat.store import integrity, leases
+from chat.store import branches, integrity, leases
 from chat.store.closing import Outcome, close_turn
 from tests.store.building import compress, conversation, fork, numbers, reread, turn
 
@@ -150,6 +150,22 @@ def test_only_a_cut_off_reply_at_the_end_can_be_continued(session: ChatSession, 
     assert send(session, op="continue", of=turn(session, number).pk) == Rejected("bad_op")
     assert send(session, op="continue", of=None) == Rejected("not_found")
     assert Turn.objects.filter(session=session).count() == 4
+
+
+def test_a_continuation_stays_one_when_it_is_done_again_and_its_words_are_not_the_users_to_edit(
+    session: ChatSession,
+) -> None:
+    continued = send(session, "", op="continue", of=cut_off(session).pk)
+    assert branches.stop_queued(continued.turn_id)
+    assert send(session, "Rather this.", op="edit", of=continued.turn_id) == Rejected("bad_op")
+    again = Turn.objects.get(pk=send(session, "", op="retry", of=continued.turn_id).turn_id)
+    assert (again.number, again.kind, again.prompt) == (6, "continue", CONTINUE)
+
+
+def test_another_version_of_what_was_seen_is_news(session: ChatSession) -> None:
+    ChatSession.objects.filter(pk=session.pk).update(seen=4)
+    send(session, "", op="regenerate", of=turn(session, 3).pk)
+    assert reread(session).seen == 2
 
 
 def test_an_operation_that_does_not_exist_is_refused(session: ChatSession) -> None:

@@ -13,7 +13,7 @@ from chat.stream import following, ledger, reading, telling
 from chat.stream.bus import Frame
 from chat.stream.followed import Followed
 from chat.stream.live import Live
-from chat.stream.protocol import Delta, Done, Gone, Notice, Outbound, Reset, Snapshot, Status
+from chat.stream.protocol import Branch, Delta, Done, Gone, Notice, Outbound, Reset, Snapshot, Status
 from chat.stream.watcher import Watcher
 from tests.stream.conftest import Exchange, Process, Table, Turn
 
@@ -310,6 +310,21 @@ async def test_a_conversation_deleted_elsewhere_is_gone_here(two: tuple[Process,
     writes.hub.gone(SESSION)
     await until(lambda: page.of(Gone), "gone")
     assert other.of(Gone) == []
+
+
+async def test_another_branch_is_told_to_every_process_that_a_bus_reaches(two: tuple[Process, Process]) -> None:
+    here, there = two
+    own, page, other = Page(here), Page(there), Page(there, UUID(int=8))
+
+    def told() -> list[Any]:
+        # Again and again: nobody knows when a subscription is in force.
+        here.hub.branch(SESSION, first=3, turn=9, head=5)
+        return page.of(Branch) if there.bus.up else own.of(Branch)
+
+    await until(told, "the branch")
+    for one in (own, page) if there.bus.up else (own,):
+        assert one.of(Branch)[0] == Branch(first=3, turn=9, head=5)
+    assert other.of(Branch) == []
 
 
 async def test_a_followed_reply_is_no_live_turn_of_this_process(two: tuple[Process, Process], table: Table) -> None:
