@@ -83,6 +83,7 @@ export const rows = () => {
     await post(url, values, { source: place, target: place, swap: "innerHTML" });
     if (!place.childElementCount) return;
     drop(row);
+    place.showPopover();
     place.querySelector("button").focus();
   };
   const pin = async (row, url, pinned) => {
@@ -143,10 +144,11 @@ export const rows = () => {
   const tick = () => {
     clearTimeout(timer);
     const bar = place.querySelector(".undo");
+    place.togglePopover(Boolean(bar));
     if (!bar) return;
     timer = setTimeout(() => {
       if (bar.matches(":hover, :focus-within")) return tick();
-      bar.remove();
+      place.replaceChildren();
     }, Number(bar.dataset.seconds) * 1000);
   };
   new MutationObserver(tick).observe(place, { childList: true });
