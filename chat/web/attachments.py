@@ -35,6 +35,9 @@ from chat.web.chips import Chip
 STATUS = {"quota": 429, "gone": 404, "storage": 503, "window": 503}
 REFUSED = 422
 
+LARGE_TOKENS, LARGE_SHARE = 4_000, 16
+"""A pasted text is offered to be attached from so many tokens on, or from that part of a small window."""
+
 _extraction = Extraction()
 _rate = Window()
 
@@ -89,6 +92,15 @@ async def count(request: HttpRequest) -> HttpResponse:
     text = request.POST.get("text", "")[: settings.CHAT_MAX_MESSAGE_CHARS]
     found = await sending.read(_counter(settings.CHAT_MODEL).count, text)
     return JsonResponse({"tokens": found, "shown": chips.tokens(found)})
+
+
+def limits() -> dict[str, int]:
+    """What the page's script goes by: the largest file in bytes, and from how many tokens on a text is a large one."""
+    window = settings.CHAT_CONTEXT_WINDOW
+    return {
+        "upload": settings.CHAT_MAX_UPLOAD_BYTES,
+        "large": min(LARGE_TOKENS, window // LARGE_SHARE) if window else LARGE_TOKENS,
+    }
 
 
 async def _attach(request: HttpRequest, user: Any, session: ChatSession) -> HttpResponse:

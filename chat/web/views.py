@@ -17,7 +17,7 @@ from chat.flow.opening import Rejected
 from chat.models import ChatSession
 from chat.store import documents
 from chat.stream.protocol import TEXT_BYTES
-from chat.web import chips, gauge, keeping, listing, notices, sending, transcript
+from chat.web import attachments, chips, gauge, keeping, listing, notices, sending, transcript
 from chat.web.forms import MessageForm, OptionsForm
 from chat.web.pages import number, own, page, uuid, wants_json
 
@@ -215,7 +215,7 @@ def _shell(request: HttpRequest, session: ChatSession | None = None) -> dict[str
         "greeting": _("Hello, %(name)s") % {"name": user.first_name or user.get_username()},
         "standin": settings.CHAT_STANDIN,
         "model_name": _model_name(session),
-        "limits": {"socket": TEXT_BYTES, "message": settings.CHAT_MAX_MESSAGE_CHARS, "upload": settings.CHAT_MAX_UPLOAD_BYTES},
+        "limits": {"socket": TEXT_BYTES, "message": settings.CHAT_MAX_MESSAGE_CHARS, **attachments.limits()},
         "starts": _starts(),
         "build": BUILD,
     }

@@ -1,9 +1,8 @@
 // Files beside the message box: chosen, dropped or pasted; sent one after the other, counted there, and taken along by
 // the next message. A text that was pasted is counted too, and may become a file instead.
 
-// Characters from which a text is worth counting, and tokens from which it is worth saying so.
-const LARGE_CHARACTERS = 3_600;
-const LARGE_TOKENS = 4_000;
+// No text has more tokens than this for each of its characters.
+const MOST_TOKENS = 1.25;
 const LINE_SHOWN_MS = 10_000;
 
 export const attaching = ({ form, main, post }) => {
@@ -15,6 +14,12 @@ export const attaching = ({ form, main, post }) => {
   const said = document.getElementById("chips-said");
   const queue = document.getElementById("queue");
   const box = form.elements.text;
+  // Tokens from which a text is worth a word, and characters from which it is worth counting.
+  const large = Number(say.large);
+  const long = large / MOST_TOKENS;
+  // Tokens from which a text is worth a word, and characters from which it is worth counting.
+  const large = Number(say.large);
+  const long = large / MOST_TOKENS;
   const waiting = [];
   let current = null;
   let wanted = false;
@@ -178,8 +183,8 @@ export const attaching = ({ form, main, post }) => {
 
   const offer = async (text, over) => {
     const answer = await post(say.count, { text: over ? text : box.value }).catch(() => null);
-    const counted = answer?.ok ? await answer.json() : { tokens: LARGE_TOKENS, shown: "" };
-    if (!over && counted.tokens < LARGE_TOKENS) return;
+    const counted = answer?.ok ? await answer.json() : { tokens: large, shown: "" };
+    if (!over && counted.tokens < large) return;
     pasted.querySelector("span").textContent = (over ? say.sayPasted_over : say.sayPasted).replace(
       "{tokens}",
       counted.shown,
@@ -203,7 +208,7 @@ export const attaching = ({ form, main, post }) => {
       event.preventDefault();
       return add([...event.clipboardData.files]);
     }
-    if (text.length < LARGE_CHARACTERS) return;
+    if (text.length < long) return;
     // A text box cuts what is too long for it without a word.
     const over = box.value.length - (box.selectionEnd - box.selectionStart) + text.length > box.maxLength;
     if (over) event.preventDefault();
@@ -222,7 +227,7 @@ export const attaching = ({ form, main, post }) => {
     if (documents.length) event.detail.fields.documents = documents;
   });
   form.addEventListener("composer:changed", () => {
-    if (box.value.length < LARGE_CHARACTERS) pasted.hidden = true;
+    if (box.value.length < long) pasted.hidden = true;
     queueMicrotask(draw);
   });
   form.addEventListener("composer:accepted", ({ detail: { turn, message } }) => {

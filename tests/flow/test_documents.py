@@ -32,7 +32,7 @@ async def say(chat: Chat, text: str, *ids: int) -> Turn:
 def refs(turn: Turn) -> list[tuple[str, str, bool]]:
     """The documents of the request of a turn: role, reference, breakpoint."""
     parts = Manifest.objects.get(turn=turn).parts
-    return [(role, ref, cache) for role, component, ref, _, cache in parts if component == "documents"]
+    return [(role, ref, cache) for role, component, ref, _, cache, *_ in parts if component == "documents"]
 
 
 async def test_a_question_is_answered_from_the_document_until_it_is_taken_out(start: Start) -> None:
