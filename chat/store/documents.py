@@ -34,33 +34,27 @@ class TooMany:
     most: int
 
 
-def seen(session_id: UUID) -> QuerySet[Document]:
-    """The documents that the model is sent on the active path, in the order in which it reads them."""
+def standing(session_id: UUID) -> QuerySet[Document]:
+    """The documents that are seen or wait; the latter have no turn."""
     same_place = Turn.objects.filter(
         Q(number=1) | Q(parent_id=OuterRef("turn__parent_id")),
         session_id=session_id,
         active=True,
         number=OuterRef("turn__number"),
     )
-    standing = Document.objects.filter(session_id=session_id, removed_at__isnull=True, turn__isnull=False)
-    return standing.filter(Q(turn__active=True) | Exists(same_place)).order_by("since", "id").defer("text")
+    rows = Document.objects.filter(session_id=session_id, removed_at__isnull=True)
+    on_path = Q(turn__isnull=True) | Q(turn__active=True) | Exists(same_place)
+    return rows.filter(on_path).order_by("since", "id").defer("text")
 
 
-def waiting(session_id: UUID) -> QuerySet[Document]:
-    """The documents that stand beside the message box."""
-    return (
-        Document.objects.filter(session_id=session_id, removed_at__isnull=True, turn__isnull=True)
-        .order_by("id")
-        .defer("text")
-    )
+def seen(session_id: UUID) -> QuerySet[Document]:
+    """The documents that the model is sent on the active path, in the order in which it reads them."""
+    return standing(session_id).filter(turn__isnull=False)
 
 
 def held(session_id: UUID) -> int:
     """Tokens of the documents that are seen or wait."""
-    total = 0
-    for rows in (seen(session_id), waiting(session_id)):
-        total += rows.order_by().aggregate(total=Sum("tokens"))["total"] or 0
-    return total
+    return standing(session_id).order_by().aggregate(total=Sum("tokens"))["total"] or 0
 
 
 def keep(

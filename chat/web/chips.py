@@ -40,9 +40,9 @@ def shelf(session: ChatSession | None) -> Shelf:
     """What of a conversation's documents the page shows; nothing where there is no conversation yet."""
     if session is None:
         return Shelf()
-    rows = list(documents.seen(session.pk))
-    total = sum(row.tokens for row in rows)
-    return Shelf(waiting=chips(documents.waiting(session.pk)), seen=chips(rows), tokens=tokens(total))
+    rows = list(documents.standing(session.pk))
+    waiting, seen = [row for row in rows if row.turn_id is None], [row for row in rows if row.turn_id is not None]
+    return Shelf(waiting=chips(waiting), seen=chips(seen), tokens=tokens(sum(row.tokens for row in seen)))
 
 
 def chips(rows: Iterable[Document]) -> list[Chip]:
