@@ -299,6 +299,15 @@ CHAT_MODEL_WHOLE_S = env.float("CHAT_MODEL_WHOLE_S", default=600.0)
 
 CHAT_MODEL = env.str("CHAT_MODEL", default="claude-opus-4-6")
 CHAT_SUMMARY_MODEL = env.str("CHAT_SUMMARY_MODEL", default="claude-haiku-4-5-20251001")
+# What a conversation may be switched to, CHAT_MODEL first.
+CHAT_MODELS = list(
+    dict.fromkeys(
+        [
+            CHAT_MODEL,
+            *env.list("CHAT_MODELS", default=["claude-opus-4-6", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"]),
+        ]
+    )
+)
 # How conversations get their titles: by a model in the background, by their first words alone, or not at all.
 CHAT_TITLES = env.str("CHAT_TITLES", default="model")
 if CHAT_TITLES not in ("model", "code", "off"):
@@ -316,6 +325,8 @@ CHAT_INSTRUCTIONS = env.str(
 CHAT_CONTEXT_WINDOW = env.int("CHAT_CONTEXT_WINDOW", default=16_000 if CHAT_STANDIN else None)
 CHAT_BUDGET = env.str("CHAT_BUDGET", default="")
 CHAT_RESPONSE_TOKENS = env.int("CHAT_RESPONSE_TOKENS", default=None)
+# What extended thinking may take of one reply.
+CHAT_THINKING_TOKENS = env.int("CHAT_THINKING_TOKENS", default=8_000)
 CHAT_STRATEGY = env.str("CHAT_STRATEGY", default="summary")
 CHAT_WINDOW_MESSAGES = env.int("CHAT_WINDOW_MESSAGES", default=20)
 CHAT_BATCH_MESSAGES = env.int("CHAT_BATCH_MESSAGES", default=10)

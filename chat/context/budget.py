@@ -27,6 +27,9 @@ GIVES_WAY = ("recall", "documents", "history", "tool_results", "summaries", "pin
 COMPONENTS = ("system", "documents", "facts", "summaries", "pins", "history", "tool_results", "recall", "current")
 
 RESPONSE_FLOOR = 512
+# The least that the Messages API takes as a budget for thinking, and what a large window gives it.
+THINKING_FLOOR = 1_024
+THINKING_PART = 25
 # The least that is left for the newest turn with the notes above it, even by a counter that counts twofold.
 NEWEST_TURN_FLOOR = 256
 # Four summaries of tier 1. With fewer the tiers of a merge have no room to grow, and old turns are summarised over
@@ -46,7 +49,7 @@ class BudgetError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """The split of one window, in tokens."""
+    """The split of one window, in tokens. `thinking` is a part of `response`, 0 where none is asked for."""
 
     window: int
     system: int
@@ -59,6 +62,7 @@ class Budget:
     pins: int
     response: int
     headroom: int
+    thinking: int = 0
 
     @property
     def input_limit(self) -> int:
@@ -89,18 +93,23 @@ class Budget:
 
 
 def split(
-    window: int, *, preset: Mapping[str, int] | None = None, response: int | None = None, system_tokens: int = 0
+    window: int,
+    *,
+    preset: Mapping[str, int] | None = None,
+    response: int | None = None,
+    system_tokens: int = 0,
+    thinking: int = 0,
 ) -> Budget:
     """Split a window of `window` tokens.
 
     `preset` (see `parse`) replaces the proportions by tokens of its own total: scaled down in a smaller window, in a
-    larger one what lies beyond the total stays unused. `response` replaces the reply's share. Raises BudgetError
-    when instructions of `system_tokens`, the reply and one small turn don't fit: a configuration error that names
-    the least window.
+    larger one what lies beyond the total stays unused. `response` replaces the reply's share. With `thinking`, a 25th
+    of the window, at most so many tokens, is set aside for it beside the reply. Raises BudgetError when instructions of
+    `system_tokens`, the reply and one small turn don't fit: a configuration error that names the least window.
     """
-    budget = _split(window, preset, response, system_tokens)
+    budget = _split(window, preset, response, system_tokens, thinking)
     if budget is None:
-        least = least_window(preset=preset, response=response, system_tokens=system_tokens)
+        least = least_window(preset=preset, response=response, system_tokens=system_tokens, thinking=thinking)
         raise BudgetError(
             f"Instructions of {system_tokens:,} tokens and a reply of {max(RESPONSE_FLOOR, response or 0):,} "
             f"do not fit a window of {window:,} tokens; the least window is {least:,}.",
@@ -110,11 +119,11 @@ def split(
 
 
 def least_window(
-    *, preset: Mapping[str, int] | None = None, response: int | None = None, system_tokens: int = 0
+    *, preset: Mapping[str, int] | None = None, response: int | None = None, system_tokens: int = 0, thinking: int = 0
 ) -> int:
     """The smallest window, in tokens, that `split` accepts with these settings."""
     return bisect_left(
-        range(WIDEST), True, key=lambda window: _split(window, preset, response, system_tokens) is not None
+        range(WIDEST), True, key=lambda window: _split(window, preset, response, system_tokens, thinking) is not None
     )
 
 
@@ -156,19 +165,21 @@ def parse(text: str) -> dict[str, int] | None:
     return out
 
 
-def _split(window: int, preset: Mapping[str, int] | None, response: int | None, system_tokens: int) -> Budget | None:
+def _split(
+    window: int, preset: Mapping[str, int] | None, response: int | None, system_tokens: int, thinking: int
+) -> Budget | None:
     """The split, or None when the floors don't fit."""
     if preset is None:
-        return _share(window, window, PARTS, response, system_tokens)
+        return _share(window, window, PARTS, response, system_tokens, thinking)
     # Floors hold even against a preset: where they don't fit into its total, it may stretch.
     within = min(window, preset.get("total", 0) or sum(preset.values()))
-    return _share(window, within, preset, response, system_tokens) or _share(
-        window, window, preset, response, system_tokens
+    return _share(window, within, preset, response, system_tokens, thinking) or _share(
+        window, window, preset, response, system_tokens, thinking
     )
 
 
 def _share(
-    window: int, usable: int, parts: Mapping[str, int], response: int | None, system_tokens: int
+    window: int, usable: int, parts: Mapping[str, int], response: int | None, system_tokens: int, most_thinking: int
 ) -> Budget | None:
     """`usable` of the window by the proportions of `parts`; what lies beyond it is headroom."""
     total = parts.get("total", 0) or sum(parts.values())
@@ -176,7 +187,8 @@ def _share(
     def part(name: str) -> int:
         return parts[name] * usable // total
 
-    reply = max(RESPONSE_FLOOR, part("response") if response is None else response)
+    thinking = max(THINKING_FLOOR, min(most_thinking, window // THINKING_PART)) if most_thinking else 0
+    reply = max(RESPONSE_FLOOR, part("response") if response is None else response) + thinking
     system = max(part("system"), system_tokens)
     headroom = window - usable + part("headroom")
     rest = window - reply - headroom
@@ -189,4 +201,12 @@ def _share(
     history = shares["history"]
     inside = {name: int(history * share) for name, share in INSIDE_HISTORY.items()}
     inside["summaries"] = max(inside["summaries"], min(SUMMARIES_FLOOR, history // 2))
-    return Budget(window=window, system=min(system, rest), response=reply, headroom=headroom, **shares, **inside)
+    return Budget(
+        window=window,
+        system=min(system, rest),
+        response=reply,
+        headroom=headroom,
+        thinking=thinking,
+        **shares,
+        **inside,
+    )

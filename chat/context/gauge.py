@@ -17,7 +17,7 @@ class Gauge:
     """What the user is shown. `tokens` is the context after the last reply; `estimated` when no API counted it.
 
     `compacts_at` is None where nothing is ever compacted. `turns_left` is how many turns of the average size fit
-    below it, or else below the hard limit. `components` add up to `tokens`.
+    below it, or else below the hard limit. `components` add up to `tokens`. `thinking` is a part of `reserve`.
     """
 
     tokens: int
@@ -30,6 +30,7 @@ class Gauge:
     reserve: int
     free: int
     turns_left: int | None
+    thinking: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, for frames and pages."""
@@ -86,5 +87,6 @@ def gauge(
         hard_limit=limit,
         reserve=budget.window - limit,
         free=max(0, limit - tokens),
+        thinking=budget.thinking,
         turns_left=max(0, ((mark or limit) - tokens) // average),
     )

@@ -23,7 +23,7 @@ def most(engine: Engine, session: ChatSession, prompt: int) -> tuple[int, int]:
         id=session.model, window=settings.CHAT_CONTEXT_WINDOW or USUAL_WINDOW
     )
     try:
-        split = engine.budget_of(info, "")
+        split = engine.budget_of(info, "", thinking=session.thinking)
     except BudgetError:
         return info.window, _price(session.model, info.window, 0)
     covered = split.summaries_at_most if session.compactions else 0

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 
 from chat.context import gauge as gauges
-from chat.context import rebuilding, recipes
+from chat.context import rebuilding, recipes, thinking
 from chat.context.budget import Budget
 from chat.context.compaction import MESSAGES_A_TURN, Policy, level
 from chat.context.tokens import BLOCK_TOKENS, MESSAGE_TOKENS, Counter
@@ -22,7 +22,7 @@ from chat.flow.running import Running
 from chat.models import ChatSession, Turn
 from chat.providers.base import ContextOverflow
 from chat.store import closing, leases, quotas
-from chat.store.closing import Closed, Outcome, Sent
+from chat.store.closing import Closed, Outcome, Sent, Thought
 from chat.store.leases import Claim
 from chat.store.loading import Loaded
 from chat.stream import rendering
@@ -68,7 +68,7 @@ async def ending(
     counter = engine.counter(loaded.model if loaded else settings.CHAT_MODEL)
     seen = running.live.blocks if running.live and text == running.text else []
     rendered = await asyncio.to_thread(rendering.render, text, seen) if text.strip() else None
-    thinking = sum(step.tokens for step in running.steps if step.kind == "thinking")
+    thought = _thought(running, counter)
     whole = bool(running.stop_reason)
     prompt_tokens = _measured_prompt(loaded, assembled, measured)
     used, cost = allowing.used(running, loaded.model, 0 if whole else counter.count(running.text)) if loaded else (0, 0)
@@ -82,9 +82,10 @@ async def ending(
         usage=_usage(running) if whole or measured else None,
         prompt_tokens=prompt_tokens,
         prompt_source=Turn.Source.ESTIMATED if prompt_tokens is None else Turn.Source.API,
-        reply_tokens=max(0, usage.output - thinking) if whole else counter.count(text),
+        reply_tokens=max(0, usage.output - thought.tokens) if whole else counter.count(text),
         reply_source=Turn.Source.API if whole else Turn.Source.ESTIMATED,
         steps=tuple(running.steps),
+        thought=thought if thought.text else None,
         sent=_sent(loaded, assembled, measured),
         used=used,
         cost=cost,
@@ -115,6 +116,13 @@ async def ending(
         policy=policy,
         gauge=meter,
     )
+
+
+def _thought(running: Running, counter: Counter) -> Thought:
+    """What the model thought before it answered: in the API's own count where it told one."""
+    text = thinking.text_of(running.steps)
+    tokens = running.usage.thinking or min(counter.count(text), running.usage.output)
+    return Thought(text=text, tokens=tokens, seconds=round((running.first_ms or 0) / 1000))
 
 
 def close(end: Ending) -> Closed | None:
@@ -202,12 +210,13 @@ def compacts(strategy: str, mode: str) -> bool:
 
 def _usage(running: Running) -> dict[str, int]:
     usage = running.usage
-    return {
+    told = {
         "input": usage.input,
         "cache_read": usage.cache_read,
         "cache_write": usage.cache_write,
         "output": usage.output,
     }
+    return told | ({"thinking": usage.thinking} if usage.thinking else {})
 
 
 def _measured_prompt(loaded: Loaded | None, assembled: Assembled | None, measured: int | None) -> int | None:

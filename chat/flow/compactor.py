@@ -114,7 +114,7 @@ async def _pass(sketch: Outline, engine: Engine, *, force: bool, last_try: bool,
 
     The merge goes first: summaries over their budget take the room of turns that need not be compacted at all.
     """
-    budget = await engine.budget(sketch.model, sketch.instructions)
+    budget = await engine.budget(sketch.model, sketch.instructions, thinking=sketch.thinking)
     policy = await engine.policy(sketch.window_messages)
     started = time.monotonic()
     merged = await _merged(sketch, budget, engine, last_try=last_try)
@@ -181,14 +181,14 @@ async def _draft(work: Assignment, engine: Engine, *, last_try: bool) -> Summary
     )
 
 
-def _sizes(budget: Budget) -> tuple[int, int]:
+def sizes(budget: Budget) -> tuple[int, int]:
     """The caps of a tier-1 summary and of its list of exact values: in a small window, a quarter of their budget."""
     cap = min(settings.CHAT_SUMMARY_TOKENS, max(120, budget.summaries // 4))
     return cap, cap
 
 
 def _work(sketch: Outline, chunk: Chunk, budget: Budget) -> Assignment:
-    limit, exact = _sizes(budget)
+    limit, exact = sizes(budget)
     return Assignment(
         session_id=sketch.session_id,
         owner_id=sketch.owner_id,
@@ -218,7 +218,7 @@ def _merge_work(sketch: Outline, merge: Merge, budget: Budget) -> Assignment | N
     )
     if len(rows) != len(merge.spans):
         return None
-    limit, exact = _sizes(budget)
+    limit, exact = sizes(budget)
     return Assignment(
         session_id=sketch.session_id,
         owner_id=sketch.owner_id,

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from chat.context import budget as budgets
-from chat.context.budget import Budget
+from chat.context import thinking as asks
+from chat.context.budget import Budget, BudgetError
 from chat.context.compaction import Policy, chunk_limit
 from chat.context.tokens import Counter, Ratios, Shares
 from chat.context.values import Step
@@ -124,22 +125,14 @@ class Engine:
             raise UnknownWindow(model, failure)
         return ModelInfo(id=model, window=stored.window, max_output=stored.max_output, source="stored")
 
-    async def budget(self, model: str, instructions: str) -> Budget:
+    async def budget(self, model: str, instructions: str, *, thinking: bool = False) -> Budget:
         """The split of the model's window. Raises UnknownWindow, BudgetError."""
         info = await self.window(model)
-        return self.budget_of(info, instructions)
+        return self.budget_of(info, instructions, thinking=thinking)
 
-    def budget_of(self, info: ModelInfo, instructions: str) -> Budget:
-        """The split of a known window. Raises BudgetError."""
-        split = budgets.split(
-            info.window,
-            preset=budgets.parse(settings.CHAT_BUDGET),
-            response=settings.CHAT_RESPONSE_TOKENS,
-            system_tokens=self.counter(info.id).count(instructions),
-        )
-        if info.max_output and split.response > info.max_output:
-            split = replace(split, response=info.max_output)
-        return split
+    def budget_of(self, info: ModelInfo, instructions: str, *, thinking: bool = False) -> Budget:
+        """The split of a known window. Raises BudgetError. A window with no room for `thinking` has none."""
+        return split(info, self.counter(info.id).count(instructions), thinking=thinking)
 
     # --- policies ---
 
@@ -212,6 +205,28 @@ class Engine:
         self._saved_at = time.monotonic()
         ratios = {model: self.counter(model).ratios.to_dict() for model in models}
         await self.database.run(_store_ratios, ratios)
+
+
+def split(info: ModelInfo, system_tokens: int, *, thinking: bool = False) -> Budget:
+    """The split of a known window by the settings. Raises BudgetError. A window with no room for `thinking` has none.
+
+    `system_tokens`: of the instructions.
+    """
+    values = {
+        "preset": budgets.parse(settings.CHAT_BUDGET),
+        "response": settings.CHAT_RESPONSE_TOKENS,
+        "system_tokens": system_tokens,
+    }
+    most = settings.CHAT_THINKING_TOKENS if thinking and (info.thinking or asks.kind_of(info.id)) != asks.NONE else 0
+    try:
+        found = budgets.split(info.window, thinking=most, **values)
+    except BudgetError:
+        if not most:
+            raise
+        found = budgets.split(info.window, **values)
+    if info.max_output and found.response > info.max_output:
+        return replace(found, response=info.max_output, thinking=min(found.thinking, info.max_output // 2))
+    return found
 
 
 def slides(plan: Handling) -> bool:

@@ -1,12 +1,13 @@
 """From a loaded turn to the request that will fit, before the API can refuse it and after it did."""
 
 import asyncio
+from dataclasses import replace
 
 import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from chat.context import tokens
+from chat.context import thinking, tokens
 from chat.context.assembly import assemble, next_rung
 from chat.context.budget import Budget, BudgetError
 from chat.context.tokens import Counter
@@ -43,6 +44,7 @@ async def first_request(loaded: Loaded, budget: Budget, engine: Engine, counter:
         limits=engine.limits(loaded),
         ttl=settings.CHAT_CACHE_TTL,
     )
+    assembled = _thinking(assembled, budget, engine)
     for _ in range(MOST_ASKED):
         if assembled.manifest.estimated <= budget.input_limit * ASK_SHARE:
             return assembled
@@ -91,7 +93,18 @@ async def smaller(
     )
     if lower is None:
         raise BudgetError("The message alone does not fit the window.", least=assembled.manifest.estimated)
-    return lower
+    return _thinking(lower, budget, engine)
+
+
+def _thinking(assembled: Assembled, budget: Budget, engine: Engine) -> Assembled:
+    """The request with the field that asks for thinking, where there is a budget for it: no input."""
+    if not budget.thinking:
+        return assembled
+    request = assembled.request
+    info = engine.known_window(request.model)
+    kind = (info.thinking if info else "") or thinking.kind_of(request.model)
+    asked = thinking.ask(kind, tokens=budget.thinking, max_tokens=request.max_tokens)
+    return replace(assembled, request=replace(request, thinking=asked))
 
 
 async def learn(engine: Engine, assembled: Assembled, measured: int) -> None:

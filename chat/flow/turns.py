@@ -149,7 +149,7 @@ class Run:
         claim, engine = self.running.claim, self.engine
         self.loaded = loaded = await engine.load(claim.id)
         self.running.live = self.hub.begin(loaded.session_id, loaded.turn_id, loaded.number, claim.epoch)
-        self.budget = await engine.budget(loaded.model, loaded.history.instructions)
+        self.budget = await engine.budget(loaded.model, loaded.history.instructions, thinking=loaded.thinking)
         self.policy = await engine.policy(loaded.window_messages)
         reached = due_level(loaded, self.budget, self.policy, engine.counter(loaded.model))
         if reached == "hard" and await make_room(loaded, engine, self.hub):

@@ -26,7 +26,7 @@ async def wake(sketch: Outline, engine: Engine, hub: Hub) -> bool:
     """At the hard mark, switch on a summary that a person took back: at once and without a call; with its notice."""
     if not sketch.undone or not wakes(sketch.strategy, sketch.mode):
         return False
-    budget = await engine.budget(sketch.model, sketch.instructions)
+    budget = await engine.budget(sketch.model, sketch.instructions, thinking=sketch.thinking)
     policy = await engine.policy(sketch.window_messages)
     room = budget.room(held(sketch, budget, engine.counter(sketch.model)))
     changed = await engine.database.run(_wake, sketch, room, policy)

@@ -10,184 +10,332 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('chat', '0003_deleted_sessions'),
+        ("chat", "0003_deleted_sessions"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Preference',
+            name="Preference",
             fields=[
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='preference', serialize=False, to=settings.AUTH_USER_MODEL)),
-                ('delete_after_days', models.PositiveIntegerField(blank=True, null=True)),
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="preference",
+                        serialize=False,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("delete_after_days", models.PositiveIntegerField(blank=True, null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Thought',
+            name="Thought",
             fields=[
-                ('turn', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='thought', serialize=False, to='chat.turn')),
-                ('text', models.TextField()),
-                ('tokens', models.PositiveIntegerField(default=0)),
+                (
+                    "turn",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="thought",
+                        serialize=False,
+                        to="chat.turn",
+                    ),
+                ),
+                ("text", models.TextField()),
+                ("tokens", models.PositiveIntegerField(default=0)),
             ],
         ),
         migrations.AddField(
-            model_name='chatsession',
-            name='forked_from',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='forks', to='chat.chatsession'),
+            model_name="chatsession",
+            name="forked_from",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="forks",
+                to="chat.chatsession",
+            ),
         ),
         migrations.AddField(
-            model_name='chatsession',
-            name='temporary',
-            field=models.BooleanField(db_default=False, default=False, help_text='Never listed or found; deleted soon.'),
+            model_name="chatsession",
+            name="temporary",
+            field=models.BooleanField(
+                db_default=False, default=False, help_text="Never listed or found; deleted soon."
+            ),
         ),
         migrations.AddField(
-            model_name='chatsession',
-            name='thinking',
-            field=models.BooleanField(db_default=False, default=False, help_text='Extended thinking is asked for.'),
+            model_name="chatsession",
+            name="thinking",
+            field=models.BooleanField(db_default=False, default=False, help_text="Extended thinking is asked for."),
         ),
         migrations.AddField(
-            model_name='chatsession',
-            name='titled_by',
-            field=models.CharField(blank=True, choices=[('code', 'the first words'), ('model', 'the model'), ('user', 'its owner')], db_default='', default='', max_length=8),
+            model_name="chatsession",
+            name="titled_by",
+            field=models.CharField(
+                blank=True,
+                choices=[("code", "the first words"), ("model", "the model"), ("user", "its owner")],
+                db_default="",
+                default="",
+                max_length=8,
+            ),
         ),
         migrations.CreateModel(
-            name='Feedback',
+            name="Feedback",
             fields=[
-                ('turn', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='feedback', serialize=False, to='chat.turn')),
-                ('reason', models.CharField(choices=[('forgot', 'It forgot something'), ('wrong', 'It is wrong')], max_length=8)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "turn",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="feedback",
+                        serialize=False,
+                        to="chat.turn",
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(
+                        choices=[("forgot", "It forgot something"), ("wrong", "It is wrong")], max_length=8
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Document',
+            name="Document",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200)),
-                ('kind', models.CharField(max_length=12)),
-                ('text', models.TextField()),
-                ('digest', models.CharField(max_length=64)),
-                ('size', models.PositiveBigIntegerField()),
-                ('tokens', models.PositiveIntegerField()),
-                ('since', models.PositiveIntegerField(default=0)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('removed_at', models.DateTimeField(blank=True, null=True)),
-                ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='documents', to='chat.chatsession')),
-                ('turn', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='documents', to='chat.turn')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=200)),
+                ("kind", models.CharField(max_length=12)),
+                ("text", models.TextField()),
+                ("digest", models.CharField(max_length=64)),
+                ("size", models.PositiveBigIntegerField()),
+                ("tokens", models.PositiveIntegerField()),
+                ("since", models.PositiveIntegerField(default=0)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("removed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "session",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="documents", to="chat.chatsession"
+                    ),
+                ),
+                (
+                    "turn",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="documents",
+                        to="chat.turn",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('removed_at__isnull', True)), fields=['session', 'id'], name='chat_document_standing')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("removed_at__isnull", True)),
+                        fields=["session", "id"],
+                        name="chat_document_standing",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Preset',
+            name="Preset",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=80)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('instructions', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='presets', to='chat.instructions')),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='presets', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=80)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "instructions",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="presets", to="chat.instructions"
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="presets", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('owner', 'name'), name='one_preset_a_name')],
+                "constraints": [models.UniqueConstraint(fields=("owner", "name"), name="one_preset_a_name")],
             },
         ),
         migrations.CreateModel(
-            name='Share',
+            name="Share",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('token', models.CharField(default=chat.models.sharing.token, max_length=64, unique=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='shares', to='chat.chatsession')),
-                ('until', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='chat.turn')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("token", models.CharField(default=chat.models.sharing.token, max_length=64, unique=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "session",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="shares", to="chat.chatsession"
+                    ),
+                ),
+                (
+                    "until",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="chat.turn"),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(condition=models.Q(('revoked_at__isnull', True)), fields=('session',), name='one_share_a_session')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("revoked_at__isnull", True)),
+                        fields=("session",),
+                        name="one_share_a_session",
+                    )
+                ],
             },
         ),
         migrations.AddField(
-            model_name='preference',
-            name='new_email',
-            field=models.EmailField(blank=True, db_default='', default='', max_length=254),
+            model_name="preference",
+            name="new_email",
+            field=models.EmailField(blank=True, db_default="", default="", max_length=254),
         ),
         migrations.CreateModel(
-            name='Import',
+            name="Import",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('state', models.CharField(choices=[('shown', 'Shown'), ('running', 'Running'), ('done', 'Done')], default='shown', max_length=8)),
-                ('size', models.PositiveBigIntegerField(default=0)),
-                ('problem', models.CharField(blank=True, max_length=20)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='imports', to=settings.AUTH_USER_MODEL)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("shown", "Shown"), ("running", "Running"), ("done", "Done")],
+                        default="shown",
+                        max_length=8,
+                    ),
+                ),
+                ("size", models.PositiveBigIntegerField(default=0)),
+                ("problem", models.CharField(blank=True, max_length=20)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="imports", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['created_at'], name='chat_import_age')],
+                "indexes": [models.Index(fields=["created_at"], name="chat_import_age")],
             },
         ),
         migrations.CreateModel(
-            name='ImportItem',
+            name="ImportItem",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('index', models.PositiveIntegerField()),
-                ('state', models.CharField(choices=[('new', 'New'), ('there', 'There'), ('empty', 'Empty'), ('broken', 'Broken'), ('taken', 'Taken')], max_length=8)),
-                ('format', models.CharField(blank=True, max_length=10)),
-                ('title', models.CharField(blank=True, max_length=200)),
-                ('turns', models.PositiveIntegerField(default=0)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('digest', models.CharField(blank=True, max_length=64)),
-                ('left_out', models.JSONField(blank=True, default=dict)),
-                ('problem', models.TextField(blank=True)),
-                ('body', models.BinaryField(blank=True, null=True)),
-                ('session', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='chat.chatsession')),
-                ('upload', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='chat.import')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("index", models.PositiveIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("new", "New"),
+                            ("there", "There"),
+                            ("empty", "Empty"),
+                            ("broken", "Broken"),
+                            ("taken", "Taken"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("format", models.CharField(blank=True, max_length=10)),
+                ("title", models.CharField(blank=True, max_length=200)),
+                ("turns", models.PositiveIntegerField(default=0)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("digest", models.CharField(blank=True, max_length=64)),
+                ("left_out", models.JSONField(blank=True, default=dict)),
+                ("problem", models.TextField(blank=True)),
+                ("body", models.BinaryField(blank=True, null=True)),
+                (
+                    "session",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="chat.chatsession",
+                    ),
+                ),
+                (
+                    "upload",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="items", to="chat.import"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['upload', 'state', 'index'], name='chat_item_waiting')],
-                'constraints': [models.UniqueConstraint(fields=('upload', 'index'), name='one_item_an_index')],
+                "indexes": [models.Index(fields=["upload", "state", "index"], name="chat_item_waiting")],
+                "constraints": [models.UniqueConstraint(fields=("upload", "index"), name="one_item_an_index")],
             },
         ),
         migrations.CreateModel(
-            name='SignIn',
+            name="SignIn",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=40, unique=True)),
-                ('browser', models.CharField(blank=True, max_length=60)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('seen_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sign_ins', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=40, unique=True)),
+                ("browser", models.CharField(blank=True, max_length=60)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("seen_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sign_ins",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='chatsession',
-            name='restored',
+            model_name="chatsession",
+            name="restored",
             field=models.JSONField(blank=True, null=True),
         ),
         migrations.AddField(
-            model_name='chatsession',
-            name='keep',
-            field=models.CharField(blank=True, db_default='', default='', max_length=500),
+            model_name="chatsession",
+            name="keep",
+            field=models.CharField(blank=True, db_default="", default="", max_length=500),
         ),
         migrations.AddField(
-            model_name='job',
-            name='progress',
-            field=models.JSONField(blank=True, help_text='How far it is, and what it came to: numbers, codes.', null=True),
+            model_name="job",
+            name="progress",
+            field=models.JSONField(
+                blank=True, help_text="How far it is, and what it came to: numbers, codes.", null=True
+            ),
         ),
         migrations.AddIndex(
-            model_name='chatsession',
-            index=models.Index(condition=models.Q(('temporary', True)), fields=['updated_at'], name='chat_session_temporary'),
+            model_name="chatsession",
+            index=models.Index(
+                condition=models.Q(("temporary", True)), fields=["updated_at"], name="chat_session_temporary"
+            ),
         ),
         migrations.AddField(
-            model_name='chatsession',
-            name='imported_at',
+            model_name="chatsession",
+            name="imported_at",
             field=models.DateTimeField(blank=True, null=True),
         ),
         migrations.AddField(
-            model_name='manifest',
-            name='frame',
+            model_name="manifest",
+            name="frame",
             field=models.JSONField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name="thought",
+            name="seconds",
+            field=models.PositiveIntegerField(db_default=0, default=0),
         ),
     ]

@@ -282,11 +282,15 @@ class Step(models.Model):
 
 
 class Thought(models.Model):
-    """What a model wrote while it thought, to be read by people. Never sent again: it stays out of every request."""
+    """What a model wrote while it thought, to be read by people. Never sent again: it stays out of every request.
+
+    `seconds` passed before the reply began; 0 where nobody knows.
+    """
 
     turn = models.OneToOneField(Turn, models.CASCADE, primary_key=True, related_name="thought")
     text = models.TextField()
     tokens = models.PositiveIntegerField(default=0)
+    seconds = models.PositiveIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return f"thought of turn {self.turn_id}"

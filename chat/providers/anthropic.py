@@ -17,6 +17,7 @@ import aiohttp
 import anthropic
 import httpx2
 
+from chat.context import thinking
 from chat.context.values import Request
 from chat.providers.base import Completion, Event, Misconfigured, ModelInfo, ProviderError, Refused, Unavailable
 from chat.providers.classification import Failure, judge
@@ -50,6 +51,9 @@ _OUR_FAULT = (
     aiohttp.TooManyRedirects,
     anthropic.APIWebhookValidationError,
 )
+
+COUNTED = ("model", "messages", "system", "tools", "thinking")
+"""What count_tokens takes of a request."""
 
 _DRAIN_SECONDS = 0.25
 """How long the end of a finished stream is awaited, so that its connection can be used again."""
@@ -138,7 +142,7 @@ class AnthropicProvider:
     async def count(self, request: Request) -> int:
         """The input tokens of the request as the API counts them."""
         body = validate(request)
-        fields = {name: body[name] for name in ("model", "messages", "system", "tools") if name in body}
+        fields = {name: body[name] for name in COUNTED if name in body}
         counted = await self._call(lambda client: client.messages.count_tokens(**fields), request)
         return int(counted.input_tokens)
 
@@ -154,7 +158,12 @@ class AnthropicProvider:
             return ModelInfo(id=model, window=0, known=False)
         if not found.max_input_tokens:
             return ModelInfo(id=model, window=0, max_output=found.max_tokens or 0, known=False)
-        info = ModelInfo(id=model, window=found.max_input_tokens, max_output=found.max_tokens or 0)
+        info = ModelInfo(
+            id=model,
+            window=found.max_input_tokens,
+            max_output=found.max_tokens or 0,
+            thinking=_thinking(found.capabilities),
+        )
         self._windows[model] = info
         return info
 
@@ -242,6 +251,18 @@ def classify(error: BaseException, *, estimate: int = 0, window: int = 0) -> Pro
         # The transport, or an answer that was none.
         return Unavailable(type(error).__name__)
     return Misconfigured(type(error).__name__)
+
+
+def _thinking(capabilities: Any) -> str:
+    """How the model is asked to think, by what the Models API says it can; "" where it says nothing."""
+    if capabilities is None:
+        return ""
+    can = capabilities.thinking
+    if not can.supported:
+        return thinking.NONE
+    if can.types.adaptive.supported:
+        return thinking.ADAPTIVE
+    return thinking.ENABLED if can.types.enabled.supported else thinking.NONE
 
 
 def _of_status(error: anthropic.APIStatusError) -> Failure:

@@ -21,12 +21,16 @@ from chat.context.values import Request, Step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one call as the API counted them. The real size of the input is the sum of the three."""
+    """Tokens of one call as the API counted them. The real size of the input is the sum of the three.
+
+    `thinking` is a part of `output`, where the API told it.
+    """
 
     input: int = 0
     cache_read: int = 0
     cache_write: int = 0
     output: int = 0
+    thinking: int = 0
 
     @property
     def total_input(self) -> int:
@@ -39,6 +43,7 @@ class Usage:
             cache_read=self.cache_read + other.cache_read,
             cache_write=self.cache_write + other.cache_write,
             output=self.output + other.output,
+            thinking=self.thinking + other.thinking,
         )
 
 
@@ -86,13 +91,17 @@ Event = Started | TextDelta | StepEvent | Completion | Waiting
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """What a model can take. `known` is false for a window that nobody could tell; 0 tokens then."""
+    """What a model can take. `known` is false for a window that nobody could tell; 0 tokens then.
+
+    `thinking` is one of `context.thinking.KINDS`, or "" where nobody said.
+    """
 
     id: str
     window: int
     max_output: int = 0
     known: bool = True
     source: str = "api"
+    thinking: str = ""
 
 
 class ProviderError(Exception):

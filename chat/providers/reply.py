@@ -150,4 +150,5 @@ def _usage(data: dict[str, Any], before: Usage) -> Usage:
         cache_read=told("cache_read_input_tokens", before.cache_read),
         cache_write=told("cache_creation_input_tokens", before.cache_write),
         output=told("output_tokens", before.output),
+        thinking=int((data.get("output_tokens_details") or {}).get("thinking_tokens") or before.thinking),
     )

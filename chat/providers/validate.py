@@ -11,7 +11,9 @@ from chat.context.values import Request
 from chat.providers.base import Misconfigured
 
 MAX_BREAKPOINTS = 4
-FIELDS = frozenset({"model", "max_tokens", "system", "messages", "tools", "tool_choice", "stop_sequences", "metadata"})
+FIELDS = frozenset(
+    {"model", "max_tokens", "system", "messages", "tools", "tool_choice", "stop_sequences", "metadata", "thinking"}
+)
 MESSAGE_FIELDS = frozenset({"role", "content"})
 BLOCK_FIELDS = {
     "text": frozenset({"type", "text", "cache_control"}),
@@ -25,6 +27,12 @@ ALLOWED = {
     "assistant": frozenset({"text", "tool_use"}),
 }
 TTLS = ("5m", "1h")
+THINKING_FIELDS = {
+    "enabled": frozenset({"type", "budget_tokens", "display"}),
+    "adaptive": frozenset({"type", "display"}),
+    "disabled": frozenset({"type"}),
+}
+LEAST_THINKING = 1_024
 
 
 def validate(request: Request) -> dict[str, Any]:
@@ -41,6 +49,8 @@ def validate(request: Request) -> dict[str, Any]:
 def check(body: Mapping[str, Any]) -> None:
     """The same for a JSON body."""
     _known("request", body, FIELDS)
+    if "thinking" in body:
+        _check_thinking(body["thinking"], body["max_tokens"])
     messages = body.get("messages") or []
     if not messages:
         raise _wrong("messages", "is empty")
@@ -67,6 +77,19 @@ def check(body: Mapping[str, Any]) -> None:
     if before != "user":
         raise _wrong("messages", "end with the assistant")
     _check_breakpoints(body)
+
+
+def _check_thinking(thinking: Mapping[str, Any], max_tokens: int) -> None:
+    fields = THINKING_FIELDS.get(str(thinking.get("type")))
+    if fields is None:
+        raise _wrong("thinking", "is of an unknown type")
+    _known("thinking", thinking, fields)
+    if thinking["type"] != "enabled":
+        return
+    if thinking.get("budget_tokens", 0) < LEAST_THINKING:
+        raise _wrong("thinking", f"has a budget of less than {LEAST_THINKING} tokens")
+    if thinking["budget_tokens"] >= max_tokens:
+        raise _wrong("thinking", "has a budget that leaves no token for the reply")
 
 
 def _check_blocks(path: str, place: str, blocks: Iterable[Mapping[str, Any]]) -> None:

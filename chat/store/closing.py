@@ -7,10 +7,12 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from chat import models
 from chat.context import exact, rebuilding
 from chat.context import values as context
 from chat.models import ChatSession, Manifest, Notice, Step, Turn
 from chat.store import coverage, facts, plain, quotas, statements
+from chat.store.database import storable
 from chat.store.leases import Claim
 from chat.store.plain import Plus
 
@@ -50,6 +52,15 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Thought:
+    """What a model wrote while it thought, in so many tokens and seconds."""
+
+    text: str
+    tokens: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How a turn ended. Tokens carry their source: "api" or "estimated".
 
@@ -68,6 +79,7 @@ class Outcome:
     reply_tokens: int = 0
     reply_source: str = Turn.Source.ESTIMATED
     steps: Sequence[context.Step] = ()
+    thought: Thought | None = None
     sent: Sent | None = None
     used: int = 0
     cost: int = 0
@@ -139,6 +151,13 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
         )
         if steps:
             Step.objects.bulk_create(_steps(turn, steps))
+        if outcome.thought:
+            models.Thought.objects.create(
+                turn_id=turn.pk,
+                text=storable(outcome.thought.text),
+                tokens=outcome.thought.tokens,
+                seconds=outcome.thought.seconds,
+            )
         notices, trimmed, changes = (), False, [closing]
         if outcome.sent:
             changes.append(plain.inserting(_manifest(turn, outcome.sent)))

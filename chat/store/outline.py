@@ -28,6 +28,7 @@ class Outline:
     context_version: int
     window_from: int
     instructions: str
+    thinking: bool
     open_tokens: int
     sizes: tuple[Size, ...]
     spans: tuple[Span, ...]
@@ -62,6 +63,7 @@ def read(session_id: UUID) -> Outline:
         context_version=session.context_version,
         window_from=session.window_from,
         instructions=session.instructions.text,
+        thinking=session.thinking,
         open_tokens=session.open_tokens,
         sizes=tuple(
             Size(number, prompt + reply, pinned is not None, bool(excluded))

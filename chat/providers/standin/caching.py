@@ -40,8 +40,8 @@ class Account:
         """The size of the whole input in tokens."""
         return self.fresh + self.read + sum(self.written.values())
 
-    def usage(self, output: int) -> dict[str, Any]:
-        """The `usage` object of the API. `output` in tokens."""
+    def usage(self, output: int, thinking: int = 0) -> dict[str, Any]:
+        """The `usage` object of the API. `output` in tokens, `thinking` those of it that were thought."""
         return {
             "input_tokens": self.fresh,
             "cache_creation_input_tokens": sum(self.written.values()),
@@ -51,6 +51,7 @@ class Account:
                 "ephemeral_1h_input_tokens": self.written["1h"],
             },
             "output_tokens": output,
+            "output_tokens_details": {"thinking_tokens": thinking} if thinking else None,
             "service_tier": "standard",
         }
 
@@ -78,9 +79,11 @@ def _parts(body: Mapping[str, Any]) -> Iterator[tuple[str, int, Mapping[str, Any
         yield "tool", MESSAGE, tool
     for block in _blocks(body.get("system", [])):
         yield "system", 0, block
+    # Another way to think keeps the cache of tools and system, and loses that of the messages.
+    way = json.dumps(body["thinking"], sort_keys=True) if body.get("thinking") else ""
     for message in body["messages"]:
         for index, block in enumerate(_blocks(message["content"])):
-            yield f"{message['role']}:{index == 0}", MESSAGE if index == 0 else 0, block
+            yield f"{way}{message['role']}:{index == 0}", MESSAGE if index == 0 else 0, block
 
 
 def _blocks(content: Any) -> list[Mapping[str, Any]]:

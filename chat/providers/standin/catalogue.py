@@ -1,6 +1,6 @@
 """The models that the stand-in knows, and what each can take."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,6 @@ class Catalogue:
             "max_tokens": card.max_output,
         }
 
-    def entries(self, window: int) -> list[dict[str, Any]]:
-        """Every model as the Models API tells it."""
-        return [self.entry(card, window) for card in self._cards.values()]
+    def entries(self, window: Callable[[str], int]) -> list[dict[str, Any]]:
+        """Every model as the Models API tells it; `window` tells the tokens of one."""
+        return [self.entry(card, window(card.id)) for card in self._cards.values()]

@@ -45,6 +45,12 @@ _BLOCKS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "image": (frozenset({"source"}), frozenset({"cache_control"})),
     "document": (frozenset({"source"}), frozenset({"cache_control", "citations", "context", "title"})),
 }
+_THINKING = {
+    "enabled": frozenset({"type", "budget_tokens", "display"}),
+    "adaptive": frozenset({"type", "display"}),
+    "disabled": frozenset({"type"}),
+    "between_tools": frozenset({"type"}),
+}
 _ALLOWED = {
     "system": frozenset({"text"}),
     "user": frozenset({"text", "tool_result", "image", "document"}),
@@ -67,6 +73,8 @@ def check(body: Any, card: Card, *, counting: bool = False) -> None:
         _check_max_tokens(body["max_tokens"], card)
         if not isinstance(body.get("stream", False), bool):
             raise invalid("stream: Input should be a valid boolean")
+    if body.get("thinking") is not None:
+        _check_thinking(body["thinking"], body.get("max_tokens"))
     _check_tools(body.get("tools", []))
     _check_content("system", "system", body.get("system", []))
     _check_messages(body["messages"])
@@ -95,6 +103,22 @@ def _check_max_tokens(value: Any, card: Card) -> None:
             f"max_tokens: {value} > {card.max_output}, which is the maximum allowed number of output tokens for "
             f"{card.id}"
         )
+
+
+def _check_thinking(thinking: Any, max_tokens: int | None) -> None:
+    kind = thinking.get("type") if isinstance(thinking, Mapping) else None
+    if kind not in _THINKING:
+        raise invalid("thinking: Input tag found using 'type' does not match any of the expected tags")
+    _known(f"thinking.{kind}", thinking, _THINKING[kind])
+    if thinking.get("display") not in (None, "summarized", "omitted"):
+        raise invalid(f"thinking.{kind}.display: Input should be 'summarized' or 'omitted'")
+    if kind != "enabled":
+        return
+    most = thinking.get("budget_tokens")
+    if not isinstance(most, int) or most < 1024:
+        raise invalid("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
+    if max_tokens is not None and most >= max_tokens:
+        raise invalid("`max_tokens` must be greater than `thinking.budget_tokens`.")
 
 
 def _check_tools(tools: Any) -> None:

@@ -65,7 +65,8 @@ class Record:
 
 
 class StandIn:
-    """A running stand-in. `window` is tokens; `delay_ms` and `first_ms` pace the stream; all may be changed live.
+    """A running stand-in. `window` is tokens, `windows` those of models that have another; `delay_ms` and
+    `first_ms` pace the stream; all may be changed live.
 
     `summary_delay` is how late, in seconds, a summary comes in the mode "slow". `cache_minimum` overrides the
     models' own shortest cached prefix, in tokens. `responder`, when set, writes a reply's text instead of the
@@ -84,6 +85,7 @@ class StandIn:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.window = window
+        self.windows: dict[str, int] = {}
         self.delay_ms = delay_ms
         self.first_ms = first_ms
         self.keep_bodies = keep_bodies
@@ -129,7 +131,7 @@ class StandIn:
 
     async def _models(self, http: web.Request) -> web.StreamResponse:
         async def entries(http: web.Request, record: Record, request_id: str) -> web.StreamResponse:
-            found = self._catalogue.entries(self.window)
+            found = self._catalogue.entries(self._window)
             page = {"data": found, "has_more": False, "first_id": found[0]["id"], "last_id": found[-1]["id"]}
             return web.json_response(page)
 
@@ -139,7 +141,8 @@ class StandIn:
         async def entry(http: web.Request, record: Record, request_id: str) -> web.StreamResponse:
             record.model = http.match_info["model"]
             self._take_fault(record)
-            return web.json_response(self._catalogue.entry(self._catalogue.find(record.model), self.window))
+            card = self._catalogue.find(record.model)
+            return web.json_response(self._catalogue.entry(card, self._window(card.id)))
 
         return await self._guard(http, "models", entry)
 
@@ -186,7 +189,7 @@ class StandIn:
         card = self._catalogue.find(body.get("model"))
         limits.check(body, card)
         account, answer = await self._prepare(body, card, record, fault)
-        record.usage, record.stop_reason = account.usage(answer.output), answer.stop_reason
+        record.usage, record.stop_reason = account.usage(answer.output, answer.thinking), answer.stop_reason
         await self._wait(record, fault)
         message_id = f"msg_{record.request_sha256[:8]}{request_id[-12:]}"
         if not record.stream:
@@ -222,7 +225,7 @@ class StandIn:
         threaded = record.bytes > _THREAD_FROM
         prefix = await asyncio.to_thread(caching.positions, body) if threaded else caching.positions(body)
         record.tokens = prefix[-1].tokens
-        limits.check_length(record.tokens, body, self.window)
+        limits.check_length(record.tokens, body, self._window(card.id))
         if record.purpose == "summary" and self.summary_mode == "error":
             raise ApiError(529, "Overloaded")
         if self.responder is not None and fault is None:
@@ -273,6 +276,9 @@ class StandIn:
             if error := fault.error(self.window):
                 raise error
         return fault
+
+    def _window(self, model: str) -> int:
+        return self.windows.get(model, self.window)
 
     def _check_key(self, http: web.Request) -> None:
         key = http.headers.get("x-api-key", "").strip()

@@ -88,7 +88,7 @@ async def send(wire: Wire, answer: Answer, account: Account, model: str, message
     await wire.event(
         "message_delta",
         delta={"stop_reason": answer.stop_reason, "stop_sequence": answer.stop_sequence},
-        usage=account.usage(answer.output),
+        usage=account.usage(answer.output, answer.thinking),
     )
     await wire.event("message_stop")
 
@@ -103,7 +103,7 @@ def message(answer: Answer, account: Account, model: str, message_id: str, *, fi
         "content": answer.blocks,
         "stop_reason": answer.stop_reason if finished else None,
         "stop_sequence": answer.stop_sequence,
-        "usage": account.usage(answer.output),
+        "usage": account.usage(answer.output, answer.thinking),
     }
 
 
