@@ -111,15 +111,6 @@ def later(session: ChatSession, after: int, *, first: bool = False) -> Transcrip
     )
 
 
-def rest(session: ChatSession, first: int) -> Transcript:
-    """The active path from number `first` on, to be put below what a page shows already; the newest page of it where
-    that is longer than a page should grow at once."""
-    if session.turns_active - first >= 2 * PAGE:
-        return page(session)
-    rows = list(_rows(session).filter(number__gte=first).order_by("number"))
-    return Transcript(turns=_shown(session, rows), earlier=None, head=session.turns_active)
-
-
 def one(session: ChatSession, turn_id: int) -> TurnShown | None:
     """One turn of the active path."""
     return next(iter(_shown(session, _rows(session).filter(pk=turn_id))), None)

@@ -98,7 +98,7 @@ def rest(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """The turns from a number on (without one: the newest page), for a page that shows other ones, or too few."""
     session = own(request, session_id)
     first = number(request.GET.get("from"))
-    shown = transcript.page(session) if first is None else transcript.rest(session, first)
+    shown = transcript.page(session) if first is None else transcript.later(session, first - 1)
     return render(request, "chat/_turns.html", {"session_id": session.pk, "transcript": shown})
 
 

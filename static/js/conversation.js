@@ -191,6 +191,7 @@ export const converse = ({ main, form, scroll, post }) => {
     accepted,
     rejected,
     notice: frames.notice,
+    branch: frames.branch,
     done: () => composer.busy(false),
     gone: frames.gone,
     error: frames.error,

@@ -16,6 +16,7 @@ const joins = (shown, fresh, first) => {
 };
 
 const removeFrom = (root, start) => {
+  root.querySelector(":scope > .later")?.remove();
   for (const turn of turnsOf(root)) {
     if (number(turn) < start) continue;
     document.getElementById(`after-${turn.dataset.number}`)?.remove();
@@ -32,8 +33,8 @@ export const lay = (root, page, first) => {
     return;
   }
   const at = new Map(shown.map((turn) => [number(turn), turn]));
-  const changed = fresh.find((turn) => !same(at.get(number(turn)), turn));
-  removeFrom(root, changed ? number(changed) : number(fresh.at(-1)) + 1);
+  const changed = fresh.find((turn) => !same(at.get(number(turn)), turn)) ?? fresh.at(-1);
+  removeFrom(root, number(changed));
   for (let node = changed; node; ) {
     const next = node.nextElementSibling;
     root.append(node);
