@@ -27,7 +27,8 @@ def most(engine: Engine, session: ChatSession, prompt: int) -> tuple[int, int]:
     except BudgetError:
         return info.window, _price(session.model, info.window, 0)
     covered = split.summaries_at_most if session.compactions else 0
-    sent = min(split.input_limit, split.system + split.facts + covered + session.open_tokens + prompt)
+    attached = min(session.attached_tokens, split.documents)
+    sent = min(split.input_limit, split.system + split.facts + covered + attached + session.open_tokens + prompt)
     return sent + split.response, _price(session.model, sent, split.response)
 
 

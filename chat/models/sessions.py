@@ -105,6 +105,9 @@ class ChatSession(models.Model):
     updated_at = models.DateTimeField(default=timezone.now)
     imported_at = models.DateTimeField(null=True, blank=True)
 
+    attached_tokens = 0
+    """Tokens of its documents, where the query asked for them (store.branches.locked_of). Not a column."""
+
     objects = ChatSessionQuerySet.as_manager()
 
     class Meta:

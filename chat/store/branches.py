@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from chat.context import titling
 from chat.context.tokens import Counter
-from chat.models import ChatSession, Turn
+from chat.models import ChatSession, Document, Turn
 from chat.store import coverage, plain, quotas, statements
 from chat.store.plain import Plus
 from chat.store.standing import Standing, placed
@@ -31,7 +31,8 @@ class UnknownTurn(Exception):
 _HEAD = ("id", "number", "status", "tokens_upto")
 _SESSION = plain.attributes(ChatSession)
 _MINE = f"""
-SELECT {plain.columns(Turn, "h", _HEAD)}, {plain.columns(ChatSession, "s", _SESSION)}
+SELECT {plain.columns(Turn, "h", _HEAD)}, {plain.columns(ChatSession, "s", _SESSION)},
+       (SELECT SUM(d.tokens) FROM {Document._meta.db_table} d WHERE d.session_id = s.id AND d.removed_at IS NULL)
 FROM {ChatSession._meta.db_table} s LEFT JOIN {Turn._meta.db_table} h ON h.id = s.head_id
 WHERE s.id = %s AND s.owner_id = %s AND s.deleted_at IS NULL"""
 
@@ -45,7 +46,8 @@ def locked_of(owner_id: int, session_id: uuid.UUID) -> ChatSession | None:
     lock = "FOR UPDATE OF s" if connection.features.has_select_for_update_of else ""
     key = ChatSession._meta.pk.get_db_prep_value(session_id, connection)
     for row in statements.rows(f"{_MINE} {lock}", [key, owner_id]):
-        session = plain.found(ChatSession, _SESSION, row[len(_HEAD) :])
+        session = plain.found(ChatSession, _SESSION, row[len(_HEAD) : -1])
+        session.attached_tokens = int(row[-1] or 0)
         # None although there is one: it is newer than this statement, which waited for the lock. It is read then.
         if row[0] is not None:
             session.head = plain.found(Turn, _HEAD, row[: len(_HEAD)])

@@ -4,7 +4,7 @@ import uuid
 
 from chat.flow.opening import Opened
 from chat.models import Document, Manifest, Notice, Turn
-from chat.store import documents
+from chat.store import documents, sessions
 from tests.flow.conftest import Chat, Start
 from tests.flow.test_compaction import words
 from tests.flow.test_prefix import MODEL, bodies, breaks
@@ -82,3 +82,19 @@ async def test_a_document_that_fits_no_more_is_cut_with_a_mark_and_a_notice(star
     assert asked.status == "complete"
     assert "[... truncated to fit the documents budget (" in str(bodies(chat)[-1])
     assert Notice.objects.filter(session=chat.session, kind=Notice.Kind.LEFT_OUT, first=1).exists()
+
+
+async def test_what_a_call_may_cost_is_set_aside_with_its_documents(start: Start) -> None:
+    chat = await start(window=24_000, turns=False)
+    without = chat.session
+    number = await attach(chat, tokens=3_000)
+    opened = await chat.service.open_turn(
+        owner_id=chat.owner.pk, session_id=without.pk, client_id=uuid.uuid4(), text="Read it.", documents=[number]
+    )
+    other = sessions.create(chat.owner)
+    plain = await chat.service.open_turn(
+        owner_id=chat.owner.pk, session_id=other.pk, client_id=uuid.uuid4(), text="Read it."
+    )
+    assert isinstance(opened, Opened)
+    assert isinstance(plain, Opened)
+    assert chat.turn(opened.turn_id).reserved == (chat.turn(plain.turn_id).reserved or 0) + 3_000

@@ -9,6 +9,7 @@ from chat.models import ChatSession, Document, Turn
 from chat.store import branches, documents, loading
 from chat.store.documents import Full, TooMany
 from chat.store.loading import LoadLimits
+from chat.store.portable import archive, dumping, storing
 from tests.store.building import compress, conversation, extend, fork, reread, turn
 
 pytestmark = pytest.mark.django_db
@@ -133,3 +134,14 @@ def test_nothing_of_another_conversation_or_person_can_be_taken_sent_or_removed(
     assert documents.home(bob.pk, [one.pk]) is None, "something was said there already"
     empty = conversation(bob)
     assert documents.home(bob.pk, [waiting(empty).pk]) == empty.pk
+
+
+def test_documents_leave_with_an_export_and_come_back_with_an_import(alice: Any, bob: Any) -> None:
+    session = conversation(alice, 1)
+    send(session, waiting(session), waiting(session, "b.pdf", kind="pdf", tokens=70))
+    made = storing.store(bob, archive.parse(dumping.dump(reread(session)), "a file"))
+    assert loaded(made) == loaded(session)
+    again = documents.seen(made.pk).values_list("name", "kind", "text", "digest", "size", "tokens")
+    assert list(again) == list(
+        documents.seen(session.pk).values_list("name", "kind", "text", "digest", "size", "tokens")
+    )
