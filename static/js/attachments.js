@@ -17,9 +17,6 @@ export const attaching = ({ form, main, post }) => {
   // Tokens from which a text is worth a word, and characters from which it is worth counting.
   const large = Number(say.large);
   const long = large / MOST_TOKENS;
-  // Tokens from which a text is worth a word, and characters from which it is worth counting.
-  const large = Number(say.large);
-  const long = large / MOST_TOKENS;
   const waiting = [];
   let current = null;
   let wanted = false;
