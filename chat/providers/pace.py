@@ -36,10 +36,10 @@ class Pace:
         self._loop = asyncio.get_running_loop()
         answer = _answer(response)
         self._connection = getattr(answer, "connection", None)
-        # Below its low water mark aiohttp starts the transport and the parser again after every chunk that it hands
-        # out, two hundred times a reply. Marked at one byte, it does so when all that had come was taken.
+        # Below its low water marks aiohttp starts the transport and the parser again after every chunk that it hands
+        # out, two hundred times a reply. Marked at one chunk, it does so when all that had come was taken.
         if (content := getattr(answer, "content", None)) is not None:
-            content._low_water = 1
+            content._low_water_chunks = 1
         self._next = self._loop.time() + PACE_S
         self._resting: tuple[asyncio.TimerHandle, Any] | None = None
 

@@ -2,8 +2,10 @@
 
 import asyncio
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from chat.providers import pace
 from chat.providers.anthropic import AnthropicProvider
@@ -93,6 +95,8 @@ class TestPace:
     async def test_it_is_found_below_the_client_of_the_sdk(self, monkeypatch) -> None:
         """Fails when a new SDK has moved it: then every event would wake the loop again."""
         monkeypatch.setattr(pace, "PACE_S", HELD_S)
+        started_again = Mock(side_effect=ResponseHandler.resume_reading, autospec=True)
+        monkeypatch.setattr(ResponseHandler, "resume_reading", lambda *given: started_again(*given))
         standin = await start_standin(window=20_000, delay_ms=1)
         provider = AnthropicProvider(api_key="test", base_url=standin.base_url)
         try:
@@ -101,6 +105,7 @@ class TestPace:
             words = sum(len(event.text.split()) for event in texts)
             assert pieces <= 4, "read as it came"
             assert words > 10 * pieces
+            assert started_again.call_count <= 2 * pieces, "started again after every chunk"
             assert await said(provider, "Hi") == "".join(event.text for event in texts)
         finally:
             await provider.close()
