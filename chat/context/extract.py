@@ -69,7 +69,9 @@ def _wanted(turns: Sequence[Turn], keep: str) -> Iterator[tuple[str, str]]:
     if words:
         pattern = re.compile(rf"\b(?:{'|'.join(sorted(words))})\b", re.IGNORECASE)
         for turn in turns:
-            yield from ((HEADINGS[0], line) for text in (turn.prompt, turn.reply) for line in _lines(turn, text, pattern))
+            yield from (
+                (HEADINGS[0], line) for text in (turn.prompt, turn.reply) for line in _lines(turn, text, pattern)
+            )
 
 
 def _candidates(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from itertools import chain
 from uuid import UUID
 
-from django.db.models import Exists, Max, Min, OuterRef, Q
+from django.db.models import Exists, Max, Min, OuterRef, Q, Sum
 from django.db.models.functions import Now
 
 from chat.models import ChatSession, Notice, Summary, Turn
@@ -100,6 +100,12 @@ def open_tokens(session_id) -> int:
     edges = set(chain.from_iterable((first - 1, last) for first, last in ranges))
     upto = dict(path.filter(number__in=edges).values_list("number", "tokens_upto")) if edges else {}
     return max(0, (total or 0) - sum(upto.get(last, 0) - upto.get(first - 1, 0) for first, last in ranges))
+
+
+def summary_tokens(session_id) -> int:
+    """Tokens of the active summaries."""
+    rows = Summary.objects.filter(session_id=session_id, state=Summary.State.ACTIVE, until__active=True)
+    return rows.aggregate(total=Sum("tokens"))["total"] or 0
 
 
 def open_turns(session: ChatSession) -> int:

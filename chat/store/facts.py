@@ -138,6 +138,11 @@ def current(session_id: UUID, most: int = MOST_SHOWN) -> tuple[list[Known], int]
     return out, count
 
 
+def count(session_id: UUID) -> int:
+    """How many facts are remembered now."""
+    return _current(session_id).count()
+
+
 def _current(session_id: UUID):
     """Not forgotten, on the active path, and not superseded by one that is."""
     own = Fact.objects.filter(session_id=session_id, forgotten_at__isnull=True)

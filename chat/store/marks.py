@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
 
+from chat.context.window import Size
 from chat.models import ChatSession, Summary, Turn
 from chat.store import coverage, ranges, standing
 from chat.store.branches import UnknownTurn, locked, refuse_live
@@ -17,6 +18,8 @@ from chat.store.ranges import Ranges
 from chat.store.standing import Standing, placed
 
 USER = "user"
+OWN_TOKENS = F("tokens_upto") - Coalesce(F("parent__tokens_upto"), 0)
+"""Tokens of a turn alone, in a query over turns."""
 
 
 class PinsFull(Exception):
@@ -46,11 +49,17 @@ class Marked:
     stale: bool = False
 
 
+def sizes(session_id: UUID) -> list[Size]:
+    """The pinned and excluded turns of the active path, oldest first."""
+    path = Turn.objects.filter(session_id=session_id, active=True).exclude(excluded_by="", pinned_since__isnull=True)
+    rows = path.annotate(own=OWN_TOKENS).order_by("number").values_list("number", "own", "pinned_since", "excluded_by")
+    return [Size(number, own, since is not None, bool(by)) for number, own, since, by in rows]
+
+
 def pinned(session_id: UUID) -> list[tuple[int, int, int]]:
     """The pinned turns of the active path as (id, number, tokens), oldest first."""
     path = Turn.objects.filter(session_id=session_id, active=True, pinned_since__isnull=False)
-    own = F("tokens_upto") - Coalesce(F("parent__tokens_upto"), 0)
-    return list(path.annotate(own=own).order_by("number").values_list("pk", "number", "own"))
+    return list(path.annotate(own=OWN_TOKENS).order_by("number").values_list("pk", "number", "own"))
 
 
 def pin(session_id: UUID, turn_id: int, *, most: int) -> Marked:

@@ -23,6 +23,7 @@ class Chip:
     id: int = 0
     session_id: UUID | None = None
     detail: str = ""
+    tokens: int = 0
     removed: bool = False
     refusal: str = ""
 
@@ -53,6 +54,7 @@ def chips(rows: Iterable[Document]) -> list[Chip]:
             session_id=row.session_id,
             name=row.name,
             detail=f"{kind(row.kind)} · {tokens(row.tokens)}",
+            tokens=row.tokens,
             removed=row.removed_at is not None,
         )
         for row in rows

@@ -29,16 +29,20 @@ class TitleForm(forms.ModelForm):
 
 
 class OptionsForm(forms.ModelForm):
-    """What happens when a conversation grows long, and how much of it is sent word for word."""
+    """What happens when a conversation grows long, and when, and how much of it is sent word for word."""
 
     STRATEGIES = (ChatSession.Strategy.SUMMARY, ChatSession.Strategy.SLIDING_WINDOW)
 
     strategy = forms.ChoiceField(choices=[(value.value, value.label) for value in STRATEGIES])
+    mode = forms.ChoiceField(choices=ChatSession.Mode.choices, required=False)
     window_messages = forms.IntegerField(required=False, min_value=LEAST_WINDOW, max_value=MOST_WINDOW)
 
     class Meta:
         model = ChatSession
-        fields = ["strategy", "window_messages"]
+        fields = ["strategy", "mode", "window_messages"]
+
+    def clean_mode(self) -> str:
+        return self.cleaned_data["mode"] or self.instance.mode
 
 
 class MessageForm(forms.Form):

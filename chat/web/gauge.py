@@ -4,23 +4,19 @@ Every figure is rounded to the same unit so that what is shown adds up to what i
 tenth reads like a bug.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
-from django.db.models import Sum
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from chat.context import budget as budgets
 from chat.context import gauge as gauges
-from chat.context.budget import Budget
-from chat.context.values import Line
-from chat.flow import engine
-from chat.models import ChatSession, Manifest, Summary, Turn
-from chat.store import coverage
+from chat.models import ChatSession
+from chat.store import coverage, marks
+from chat.store.standing import Standing
+from chat.web import measuring
 
 BAR = 1000
 """Units of the drawn bar's width."""
@@ -28,11 +24,14 @@ BAR = 1000
 # Over this share of the window the gauge turns amber: compaction lags (the operators' first alert is the same).
 HIGH = 0.70
 
-NEWEST = 20
-"""Turns among which a counted one is looked for: an imported history has none, however long it is."""
-
 KILO_FROM = 10_000
 """Tokens of a window from which figures are shown in thousands, to a tenth."""
+
+ROWS = ("system", "documents", "facts", "summaries", "recall", "history")
+"""What the legend always names, in the order in which the model reads it."""
+
+FOLDED = {"pins": "history", "tool_results": "history"}
+"""Shown as a part of another: all of it is turns, word for word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,95 +48,62 @@ class Part:
     over: bool = False
 
 
-def of_session(session: ChatSession) -> dict[str, Any] | None:
-    """What the gauge template shows; None until a reply has been counted."""
-    manifest = (
-        Manifest.objects.filter(
-            turn__session_id=session.pk,
-            turn__active=True,
-            turn__number__gt=session.turns_active - NEWEST,
-            turn__status__in=Turn.TERMINAL,
-        )
-        .select_related("turn")
-        .defer("turn__prompt", "turn__reply", "turn__reply_html", "parts")
-        .order_by("-turn__number")
-        .first()
-    )
-    if manifest is None:
+def of_session(session: ChatSession, remembered: int = 0) -> dict[str, Any] | None:
+    """What the gauge template shows; None until a reply has been counted. `remembered`: how many facts there are."""
+    found = measuring.measure(session)
+    if found is None:
         return None
-    lines = [Line(*line) for line in manifest.budget]
-    budget = _budget(manifest.window, lines)
-    if budget is None:
-        return None
-    number, measured, estimated, reply = (
-        manifest.turn.number,
-        manifest.measured,
-        manifest.estimated,
-        manifest.turn.reply_tokens,
+    shown = present(
+        found.gauge,
+        number=found.number,
+        details=_details(session, found.number, remembered),
+        counted=found.counted,
+        asks=session.mode == ChatSession.Mode.ASK,
     )
-    # A compaction since that request: what the next one will hold is known by counting the rows.
-    if session.window_from != manifest.window_from:
-        lines = _next_lines(session, lines, number)
-        measured, estimated, reply = None, sum(line.used for line in lines), 0
-    found = gauges.gauge(
-        lines,
-        budget=budget,
-        policy=engine.policy(session.window_messages, chunk_tokens=0),
-        measured=measured,
-        estimated=estimated,
-        reply_tokens=reply,
-        verbatim=number - session.window_from + 1,
-        compacts=session.strategy == ChatSession.Strategy.SUMMARY and session.mode == ChatSession.Mode.AUTO,
-    )
-    return present(found, number=number, details=_details(session, number), counted=measured)
+    own = measuring.counter(session.model).ratios
+    return shown | {"ratios": f"{own.prose} {own.code} {own.dense} {own.cjk}"}
 
 
-def _budget(window: int, lines: Sequence[Line]) -> Budget | None:
-    """The split that the request was made with; None when the settings have changed so that it can't be."""
-    system = next((line.used for line in lines if line.component == "system"), 0)
-    try:
-        return budgets.split(
-            window,
-            preset=budgets.parse(settings.CHAT_BUDGET),
-            response=settings.CHAT_RESPONSE_TOKENS,
-            system_tokens=system,
-        )
-    except budgets.BudgetError:
-        return None
-
-
-def _next_lines(session: ChatSession, lines: Sequence[Line], number: int) -> list[Line]:
-    summaries = Summary.objects.filter(session_id=session.pk, state=Summary.State.ACTIVE, until__active=True)
-    now = {
-        "history": coverage.range_tokens(session.pk, session.window_from, number),
-        "summaries": summaries.aggregate(total=Sum("tokens"))["total"] or 0,
-        "current": 0,
-    }
-    return [replace(line, used=now.get(line.component, line.used)) for line in lines]
+def about(tokens: int) -> str:
+    """Tokens in a sentence: all digits below a thousand, else to a tenth of one."""
+    return number_format(tokens) if tokens < 1_000 else kilo(round(tokens / 100) * 100)
 
 
 def present(
-    gauge: gauges.Gauge, *, number: int = 0, details: Mapping[str, str] | None = None, counted: int | None = None
+    gauge: gauges.Gauge,
+    *,
+    number: int = 0,
+    details: Mapping[str, str] | None = None,
+    counted: int | None = None,
+    asks: bool = False,
 ) -> dict[str, Any]:
-    """The words and shapes for one gauge. `details` says of a component what is in it; `counted` is the API's own."""
+    """The words and shapes for one gauge.
+
+    `details` says of a component what is in it; `counted` is the API's own; `asks`: nothing is compressed unasked.
+    """
     details = details or {}
-    names = [name for name, tokens in gauge.components.items() if tokens > 0]
-    figures = [*(gauge.components[name] for name in names), gauge.reserve, gauge.free]
+    components = dict.fromkeys(ROWS, 0)
+    for name, tokens in gauge.components.items():
+        shown = FOLDED.get(name, name)
+        components[shown] = components.get(shown, 0) + tokens
+    names = list(components)
+    thought = [gauge.thinking] if gauge.thinking else []
+    figures = [*components.values(), *thought, gauge.reserve - gauge.thinking, gauge.free]
     # Past the hard limit nothing is free, and what is over eats into the reserve.
     figures[-2] -= max(0, sum(figures) - gauge.window)
     unit = 100 if gauge.window >= KILO_FROM else 1
     rounded = apportion(figures, gauge.window, unit)
     shares = apportion(figures, 1000 if gauge.window else 0, 1, whole=gauge.window)
-    about = "~" if gauge.estimated else ""
+    near = "~" if gauge.estimated else ""
     parts, x = [], 0
     for name, tokens, share in zip(names, rounded, shares, strict=False):
-        width = max(2, round(tokens * BAR / gauge.window))
+        width = max(2, round(tokens * BAR / gauge.window)) if tokens else 0
         parts.append(
             Part(
                 name=name,
                 label=_label(name),
-                detail=details.get(name, ""),
-                tokens=about + kilo(tokens, unit),
+                detail=details.get(name, "") if tokens else _("none"),
+                tokens=(near if tokens else "") + kilo(tokens, unit),
                 percent=_percent(share),
                 x=x,
                 width=min(width, BAR - x),
@@ -147,7 +113,7 @@ def present(
     used = sum(rounded[: len(names)])
     share = round(used * 100 / gauge.window) if gauge.window else 0
     title = _("Context %(used)s of %(window)s (%(share)s %%)") % {
-        "used": about + kilo(used, unit),
+        "used": near + kilo(used, unit),
         "window": kilo(gauge.window, unit),
         "share": share,
     }
@@ -157,25 +123,36 @@ def present(
         detail=_("the reply and a margin of safety"),
         tokens=kilo(rounded[-2], unit),
         percent=_percent(shares[-2]),
-        over=True,
+        over=not thought,
     )
+    set_aside = [
+        Part(
+            name="thinking",
+            label=_("Thinking"),
+            detail=_("set aside for it; never sent again"),
+            tokens=kilo(rounded[-3], unit),
+            percent=_percent(shares[-3]),
+            over=True,
+        )
+        for _tokens in thought
+    ]
     free = Part(
-        name="free", label=_("Free"), detail="", tokens=about + kilo(rounded[-1], unit), percent=_percent(shares[-1])
+        name="free", label=_("Free"), detail="", tokens=near + kilo(rounded[-1], unit), percent=_percent(shares[-1])
     )
     mark = gauge.compacts_at if gauge.compacts_at is not None else gauge.hard_limit
     return {
         "window": gauge.window,
         "used": gauge.tokens,
         "high": gauge.share >= HIGH,
-        "percent": f"{about}{share} %",
+        "percent": f"{near}{share} %",
         "title": title,
         "sentence": f"{title}{_left(gauge, short=True)}",
-        "next": _left(gauge),
+        "next": _left(gauge, asks=asks),
         "parts": parts,
-        "legend": [*parts, reserve, free],
-        "now": about + kilo(used, unit),
-        "mark": about + kilo(_to(mark, unit), unit),
-        "mark_label": _("compacts at") if gauge.compacts_at is not None else _("leaves out from"),
+        "legend": [*parts, *set_aside, reserve, free],
+        "now": near + kilo(used, unit),
+        "mark": near + kilo(_to(mark, unit), unit),
+        "mark_label": _mark_label(gauge, asks),
         "limit": kilo(_to(gauge.hard_limit, unit), unit),
         "now_x": min(BAR, round(used * BAR / gauge.window)),
         "mark_x": min(BAR, round(mark * BAR / gauge.window)),
@@ -183,7 +160,18 @@ def present(
         "reserve_w": BAR - min(BAR, round(gauge.hard_limit * BAR / gauge.window)),
         "note": _note(gauge, number, counted),
         "ring": _ring(used, mark, gauge),
+        "unit": unit,
+        "shown": used,
+        "free": rounded[-1],
+        "near": near,
+        "left": _left(gauge, short=True),
     }
+
+
+def _mark_label(gauge: gauges.Gauge, asks: bool) -> str:
+    if gauge.compacts_at is None:
+        return _("leaves out from")
+    return _("asks you at") if asks else _("compacts at")
 
 
 def apportion(figures: list[int], total: int, unit: int, *, whole: int | None = None) -> list[int]:
@@ -225,25 +213,35 @@ def _label(name: str) -> str:
         "summaries": _("Summaries"),
         "recall": _("Recalled"),
         "history": _("History"),
-        "tool_results": _("Tool results"),
     }.get(name, name)
 
 
-def _details(session: ChatSession, last: int) -> dict[str, str]:
+def _details(session: ChatSession, last: int, known: int) -> dict[str, str]:
     """What each component holds."""
     first = min(session.window_from, last)
-    out = {"system": _("instructions, static"), "facts": _("exact values")}
-    if first > 1:
-        out["summaries"] = _("for turns %(first)s–%(last)s") % {"first": 1, "last": first - 1}
-    out["history"] = (
-        _("turn %(last)s, word for word") % {"last": last}
-        if first == last
-        else _("turns %(first)s–%(last)s, word for word") % {"first": first, "last": last}
-    )
+    out = {"system": _("instructions, static")}
+    out["facts"] = ngettext("%(n)s remembered", "%(n)s remembered", known) % {"n": known}
+    told = coverage.covered(session.pk) if session.compactions else []
+    if told:
+        out["summaries"] = _turns(_("for turns %(first)s–%(last)s"), _("for turn %(last)s"), told[0][0], told[-1][1])
+    history = _turns(_("turns %(first)s–%(last)s, word for word"), _("turn %(last)s, word for word"), first, last)
+    older = sum(end - begin + 1 for begin, end in Standing.of(session).restored)
+    if session.marked:
+        older += sum(not one.excluded and one.number < first for one in marks.sizes(session.pk))
+    if older:
+        history = ngettext("%(range)s, and %(n)s older", "%(range)s, and %(n)s older", older) % {
+            "range": _turns(_("turns %(first)s–%(last)s"), _("turn %(last)s"), first, last),
+            "n": older,
+        }
+    out["history"] = history
     return out
 
 
-def _left(gauge: gauges.Gauge, *, short: bool = False) -> str:
+def _turns(many: str, one: str, first: int, last: int) -> str:
+    return (one if first == last else many) % {"first": first, "last": last}
+
+
+def _left(gauge: gauges.Gauge, *, short: bool = False, asks: bool = False) -> str:
     left = gauge.turns_left
     if left is None:
         return ""
@@ -252,11 +250,19 @@ def _left(gauge: gauges.Gauge, *, short: bool = False) -> str:
     if left == 0:
         if gauge.compacts_at is None:
             return _("With the next turns older parts leave the model’s view.")
+        if asks:
+            return _("Older parts can be compressed now. Nothing is, before you say so.")
         return _("Older parts are compressed next, in the background.")
     if gauge.compacts_at is None:
         return ngettext(
             "About %(n)s turn left until older parts leave the model’s view.",
             "About %(n)s turns left until older parts leave the model’s view.",
+            left,
+        ) % {"n": left}
+    if asks:
+        return ngettext(
+            "About %(n)s turn left until you are asked about older parts.",
+            "About %(n)s turns left until you are asked about older parts.",
             left,
         ) % {"n": left}
     return ngettext(

@@ -32,7 +32,8 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """One notice as the template shows it."""
+    """One notice as the template shows it, for turns `first`..`last`. What was `compressed` may be taken back, what was
+    `restored` compressed again."""
 
     id: int
     last: int
@@ -45,6 +46,9 @@ class Shown:
     sections: tuple[Section, ...] = ()
     values: tuple[str, ...] = ()
     explanation: str = ""
+    first: int = 0
+    compressed: bool = False
+    restored: bool = False
 
 
 def of_session(session: ChatSession, first: int, last: int) -> dict[int, list[Shown]]:
@@ -80,12 +84,17 @@ def show(notice: Notice, summaries: Sequence[Summary] = ()) -> Shown:
     if compressed and notice.tokens_before:
         figures = {"before": kilo(_tenth(notice.tokens_before)), "after": kilo(_tenth(notice.tokens_after))}
         count += " · " + _("%(before)s → %(after)s tokens") % figures
+    elif notice.kind == Notice.Kind.RESTORED:
+        count += " · " + _("%(tokens)s tokens, word for word") % {"tokens": kilo(_tenth(notice.tokens_after))}
     elif notice.tokens_before:
         count += " · " + _("%(tokens)s tokens") % {"tokens": kilo(_tenth(notice.tokens_before))}
     sections, values = read_summaries(summaries) if compressed else ((), ())
     return Shown(
         id=notice.pk,
+        first=notice.first,
         last=notice.last,
+        compressed=compressed,
+        restored=notice.kind == Notice.Kind.RESTORED,
         sentence=_sentence(notice),
         icon={"compressed": "compressed", "restored": "done", "failed": "warn"}.get(notice.kind, "left-out"),
         bad=notice.kind == Notice.Kind.FAILED,

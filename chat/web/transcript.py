@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from chat.models import ChatSession, Feedback, Turn
 from chat.store import branches
+from chat.store.standing import Standing
 from chat.stream import rendering
 from chat.web import chips, failures, notices
 from chat.web.chips import Chip
@@ -37,7 +38,7 @@ class Ending:
 class TurnShown:
     """One turn of the page. `past`: the model no longer sees it word for word. `continues`: the reply before it was
     cut off, and this one goes on with it; its prompt is ours. `position` among `of` versions of it; `before` and
-    `after` are the ids of its neighbours. `editing`: its message stands in a box."""
+    `after` are the ids of its neighbours. `editing`: its message stands in a box. `excluded`: by whom."""
 
     id: int
     number: int
@@ -47,6 +48,8 @@ class TurnShown:
     status: str
     live: bool = False
     past: bool = False
+    pinned: bool = False
+    excluded: str = ""
     continues: bool = False
     position: int = 1
     of: int = 1
@@ -130,6 +133,8 @@ def _rows(session: ChatSession):
         "closed_at",
         "kind",
         "parent_id",
+        "pinned_since",
+        "excluded_by",
     )
 
 
@@ -137,6 +142,7 @@ def _shown(session: ChatSession, rows: Iterable[Turn], editing: int | None = Non
     found = list(rows)
     if not found:
         return []
+    stands = Standing.of(session)
     said = notices.of_session(session, found[0].number, found[-1].number)
     others = branches.versions(session.pk, found[0].number, found[-1].number)
     attached = chips.of_turns(session.pk, found[0].number, found[-1].number)
@@ -150,7 +156,9 @@ def _shown(session: ChatSession, rows: Iterable[Turn], editing: int | None = Non
             html=html_of(turn),
             status=turn.status,
             live=turn.is_live,
-            past=turn.number < session.window_from,
+            past=turn.pinned_since is None and not stands.holds(turn.number),
+            pinned=turn.pinned_since is not None,
+            excluded=turn.excluded_by,
             continues=turn.kind == Turn.Kind.CONTINUE,
             feedback=judged.get(turn.pk, ""),
             editing=turn.pk == editing and not turn.is_live and turn.kind == Turn.Kind.MESSAGE,

@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from chat.web import account, attachments, giving, keeping, moving, searching, sharing, turning, views
+from chat.web import (
+    account,
+    attachments,
+    compacting,
+    deciding,
+    giving,
+    keeping,
+    moving,
+    remembered,
+    searching,
+    sharing,
+    turning,
+    views,
+)
 
 app_name = "chat"
 
@@ -31,6 +44,17 @@ urlpatterns = [
     path("c/<uuid:session_id>/archive/", keeping.archive, name="archive"),
     path("c/<uuid:session_id>/keep/", keeping.keep, name="keep-chat"),
     path("c/<uuid:session_id>/restore/", keeping.restore, name="restore"),
+    path("c/<uuid:session_id>/turns/<int:turn_id>/pin/", deciding.pin, name="turn-pin"),
+    path("c/<uuid:session_id>/turns/<int:turn_id>/exclude/", deciding.exclude, name="turn-exclude"),
+    path("c/<uuid:session_id>/notices/<int:notice_id>/", deciding.notice, name="notice"),
+    path("c/<uuid:session_id>/notices/<int:notice_id>/restore/", deciding.restore, name="notice-restore"),
+    path("c/<uuid:session_id>/compact/", compacting.compact, name="compact"),
+    path("c/<uuid:session_id>/compact/<int:job_id>/", compacting.progress, name="compact-job"),
+    path("c/<uuid:session_id>/compact/always/", compacting.mode, name="compact-always"),
+    path("c/<uuid:session_id>/remembered/", remembered.remembered, name="remembered"),
+    path("c/<uuid:session_id>/remembered/<int:fact_id>/", remembered.correct, name="fact"),
+    path("c/<uuid:session_id>/remembered/<int:fact_id>/forget/", remembered.forget, name="fact-forget"),
+    path("c/<uuid:session_id>/remembered/turns/<int:turn_id>/", remembered.unpin, name="remembered-unpin"),
     path("c/<uuid:session_id>/options/", views.options, name="options"),
     path("c/<uuid:session_id>/delete/", keeping.delete, name="delete"),
     path("c/<uuid:session_id>/share/", sharing.share, name="share"),

@@ -11,13 +11,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
-from django_htmx.http import trigger_client_event
 
+from chat.flow import control
 from chat.flow.opening import Rejected
 from chat.models import ChatSession
 from chat.store import documents
 from chat.stream.protocol import TEXT_BYTES
-from chat.web import attachments, chips, gauge, keeping, listing, notices, sending, transcript
+from chat.web import attachments, chips, deciding, keeping, listing, notices, sending, surroundings, transcript
 from chat.web.forms import MessageForm, OptionsForm
 from chat.web.pages import number, own, page, uuid, wants_json
 
@@ -68,8 +68,9 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
             "live": any(turn.live for turn in shown.turns),
             "blank": transcript.BLANK,
             "shelf": chips.shelf(session),
-            "gauge": gauge.of_session(session),
+            **surroundings.page(session),
             "strategies": _strategies(),
+            "modes": _modes(),
         },
     )
 
@@ -110,8 +111,8 @@ def turn(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResponse:
     shown = transcript.one(session, turn_id)
     if shown is None:
         raise Http404
-    context = {"session_id": session.pk, "turn": shown, "fresh": True} | _around(request, session)
-    return _tell(render(request, "chat/_settled.html", context), session)
+    context = {"session_id": session.pk, "turn": shown, "fresh": True} | surroundings.parts(request.user, session)
+    return surroundings.tell(render(request, "chat/_settled.html", context), session)
 
 
 @require_GET
@@ -119,7 +120,8 @@ def turn(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResponse:
 def around(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """What stands around the turns: notices, gauge, the row of the list; all of it out of band."""
     session = own(request, session_id)
-    return _tell(render(request, "chat/_around.html", _around(request, session)), session)
+    shown = surroundings.parts(request.user, session)
+    return surroundings.tell(render(request, "chat/_around.html", shown), session)
 
 
 @require_POST
@@ -179,9 +181,11 @@ async def stop(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResp
 def options(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """What happens when the conversation grows long. A refused value changes nothing."""
     session = own(request, session_id)
-    form = OptionsForm(request.POST, instance=session)
+    # Not of the session itself: a form writes what it was given into its instance.
+    form = OptionsForm(request.POST, instance=own(request, session_id))
     if form.is_valid():
-        ChatSession.objects.filter(pk=session.pk).update(**form.cleaned_data)
+        deciding.write(control.set_handling, session.pk, **form.cleaned_data)
+        deciding.wake()
     return redirect("chat:conversation", session.pk)
 
 
@@ -227,27 +231,6 @@ def _model_name(session: ChatSession | None) -> str:
     return notices.model_name(session.model if session else settings.CHAT_MODEL)
 
 
-def _around(request: HttpRequest, session: ChatSession) -> dict[str, Any]:
-    """The out-of-band parts, for the turns that a page most likely shows."""
-    first = max(1, session.turns_active - 2 * transcript.PAGE)
-    said = notices.of_session(session, first, session.turns_active)
-    places = [(place, said.get(place, [])) for place in notices.changed_places(session, first, session.turns_active)]
-    return {
-        "oob": True,
-        "places": places,
-        "shelf": chips.shelf(session),
-        "gauge": gauge.of_session(session),
-        "row": listing.one(request.user, session.pk),
-        "current": session.pk,
-        "title": listing.title(session),
-    }
-
-
-def _tell(response: HttpResponse, session: ChatSession) -> HttpResponse:
-    """Tell the page from which turn on the model sees word for word."""
-    return trigger_client_event(response, "seen-from", {"value": session.window_from})
-
-
 def _strategies() -> list[dict[str, str]]:
     summary, sliding = OptionsForm.STRATEGIES
     return [
@@ -262,6 +245,15 @@ def _strategies() -> list[dict[str, str]]:
             "text": _("The model sees the newest messages only; a line says from where."),
         },
     ]
+
+
+def _modes() -> list[dict[str, str]]:
+    texts = {
+        ChatSession.Mode.AUTO: _("In the background, ahead of need; a line says where."),
+        ChatSession.Mode.ASK: _("A card asks you first. At the hard limit what does not fit is left out, with a line."),
+        ChatSession.Mode.NEVER: _("The model sees the newest messages only."),
+    }
+    return [{"value": mode.value, "label": mode.label, "text": text} for mode, text in texts.items()]
 
 
 def _starts() -> list[dict[str, str]]:

@@ -174,7 +174,10 @@ export const converse = ({ main, form, scroll, post }) => {
     block: (frame) => transcript.block(frame) || missing(),
     reset: (frame) => transcript.reset(frame),
     status: (frame) => status(frame.turn, frame.phase, frame.since_ms ?? 0),
-    notice: () => transcript.refresh(),
+    notice: ({ kind, range }) => {
+      if (kind === "marked") document.dispatchEvent(new CustomEvent("turn-changed", { detail: { number: range[0] } }));
+      return transcript.refresh();
+    },
     branch: (frame) => renew(frame),
     done: finished,
     gone: () => end("gone"),
@@ -236,6 +239,6 @@ export const converse = ({ main, form, scroll, post }) => {
   });
   // Without a bus between processes, a branch that was switched elsewhere is seen when somebody looks.
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && socket.hello());
-  document.addEventListener("seen-from", (event) => transcript.fade(event.detail.value));
+  document.addEventListener("seen-from", (event) => transcript.fade(event.detail.value, event.detail.again));
   return composer;
 };

@@ -4,7 +4,9 @@ import { attaching } from "./attachments.js";
 import { Composer } from "./composer.js";
 import { converse } from "./conversation.js";
 import { copying } from "./copying.js";
+import { deciding } from "./deciding.js";
 import { dialogs } from "./dialogs.js";
+import { drafting } from "./draft.js";
 import { menus } from "./menus.js";
 import { popovers } from "./popovers.js";
 import { rows } from "./rows.js";
@@ -72,6 +74,8 @@ document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; s
 
 const composer = say.session ? converse({ main, form, scroll, post }) : welcome();
 attaching({ form, main, post });
+deciding({ main, composer });
+drafting(form);
 main.classList.add("ready");
 
 let release = () => {};

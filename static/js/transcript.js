@@ -151,10 +151,12 @@ export class Transcript {
     return htmx.ajax("GET", `${this.base}around/`, { source: this.root, target: this.root, swap: "none" });
   }
 
-  // Turns below `from` are not seen word for word any more.
-  fade(from) {
+  // Turns below `from` are not seen word for word any more, save for pinned ones and those that came back `again`.
+  fade(from, again = []) {
     for (const turn of this.root.querySelectorAll(".turn")) {
-      turn.classList.toggle("past", Number(turn.dataset.number) < from);
+      const number = Number(turn.dataset.number);
+      const seen = number >= from || turn.matches(".pinned") || again.some(([a, b]) => a <= number && number <= b);
+      turn.classList.toggle("past", !seen);
     }
   }
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chat.context.gauge import Gauge
 from chat.models import ChatSession
-from chat.web import gauge
+from chat.web import gauge, measuring
 from chat.web.gauge import BAR, apportion, kilo, present
 from tests.web.conftest import add_manifest, add_turn
 
@@ -81,7 +81,7 @@ def test_what_is_shown_adds_up(tokens, window, reserved):
         assert sum(legend) == window
         assert sum(round(float(part.percent[:-2]) * 10) for part in shown["legend"]) == 1000
     assert sum(legend[:-2]) == figure(shown["now"])
-    assert all(part.width >= 2 for part in shown["parts"] if part.x < BAR - 2)
+    assert all(part.width >= 2 for part in shown["parts"] if figure(part.tokens) and part.x < BAR - 2)
     assert all(part.x >= 0 and part.x + part.width <= BAR for part in shown["parts"])
 
 

@@ -1,0 +1,91 @@
+// Decisions about the context: what a refusal says, where one looks after a change, and the card that asks.
+
+// Of one tab: whoever said "later" is asked again at the next mark.
+const LATER = "later:";
+const ORDER = ["soft", "high", "hard"];
+
+export const deciding = ({ main, composer }) => {
+  const { session } = main.dataset;
+  if (!session) return;
+
+  document.addEventListener("refused", (event) => composer.tell(event.detail.text));
+
+  // The part that was acted on is gone: what stands in its place is looked at next, also by a screen reader.
+  document.addEventListener("look-at", (event) => {
+    const place = document.getElementById(event.detail.id);
+    const own = place?.matches("summary, button, a") ? place : place?.querySelector(".notice");
+    if (!own) return;
+    if (own.tabIndex < 0) own.tabIndex = -1;
+    own.focus({ preventScroll: true });
+    own.scrollIntoView({ block: "nearest" });
+  });
+
+  // A turn was pinned or left out, here or in another tab.
+  document.addEventListener("turn-changed", (event) => {
+    const article = document.querySelector(`.turn[data-number="${event.detail.number}"]`);
+    if (!article || article.getAttribute("aria-busy")) return;
+    const address = `${main.dataset.turns}${article.dataset.turn}/`;
+    htmx.ajax("GET", address, { source: article, target: article, swap: "outerHTML" });
+  });
+
+  // A notice never changes: whoever reads one that is open goes on reading.
+  const ids = (root) => [...root.querySelectorAll(".notice")].map((notice) => notice.id).join();
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const { target, fragment } = event.detail;
+    if (!target.matches(".after")) return;
+    const fresh = fragment.querySelector?.(".after") ?? fragment;
+    if (ids(fresh) && ids(fresh) === ids(target)) event.detail.shouldSwap = false;
+  });
+
+  // A menu whose item did something closes.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const menu = event.target.dataset?.closes;
+    if (menu) document.getElementById(menu)?.hidePopover();
+  });
+
+  // Originals and sources that are on the page are shown there; others are on a page of their own.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[data-show]");
+    const turn = link && document.querySelector(`.turn[data-number="${link.dataset.show}"]`);
+    if (!turn) return;
+    event.preventDefault();
+    link.closest("[popover]")?.hidePopover();
+    turn.tabIndex = -1;
+    turn.scrollIntoView({ block: "start" });
+    turn.focus({ preventScroll: true });
+  });
+
+  // --- asking ---
+
+  const draw = () => {
+    const card = document.querySelector("#ask .ask");
+    if (!card) return;
+    const said = sessionStorage.getItem(LATER + session);
+    card.hidden = ORDER.indexOf(card.dataset.ask) <= ORDER.indexOf(said);
+  };
+  document.addEventListener("click", (event) => {
+    const card = event.target.closest?.("[data-later]")?.closest(".ask");
+    if (!card) return;
+    sessionStorage.setItem(LATER + session, card.dataset.ask);
+    card.hidden = true;
+    document.getElementById("message").focus();
+  });
+  document.addEventListener("htmx:oobAfterSwap", (event) => {
+    if (event.detail.target.id !== "ask") return;
+    if (!document.querySelector("#ask .ask")) sessionStorage.removeItem(LATER + session);
+    draw();
+  });
+  draw();
+};
+
+// Opens the preview of compressing by hand: what /compact does. `keep` is put in its field.
+export const compactNow = async (keep = "") => {
+  const dialog = document.getElementById("compact");
+  if (!dialog) return;
+  dialog.addEventListener("close", () => document.getElementById("message").focus(), { once: true });
+  dialog.showModal();
+  const address = document.querySelector('[data-dialog="compact"]').href;
+  await htmx.ajax("GET", address, { target: "#compact-body", swap: "outerHTML" });
+  const field = document.getElementById("compact-keep");
+  if (field && keep) field.value = keep;
+};
