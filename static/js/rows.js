@@ -128,6 +128,8 @@ export const rows = () => {
     });
     box.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
+      // Else it would close the drawer around it, too.
+      event.preventDefault();
       event.stopPropagation();
       end();
       row.querySelector(".open-menu").focus();
