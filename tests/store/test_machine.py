@@ -1,4 +1,4 @@
-"""Any order of sends, answers, edits, switches, compactions, merges, trims and reaping keeps every invariant.
+"""Any order of what people, runners and compactors do to a conversation keeps every invariant.
 
 `CHAT_MACHINE=examples,steps` runs more of it than the suite does: CHAT_MACHINE=20,500 takes about ten minutes.
 """
