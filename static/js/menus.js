@@ -2,6 +2,7 @@
 
 import { announce } from "./announcing.js";
 
+const ITEMS = "button, a[href], input:not([type=hidden])";
 const GAP = 4;
 const EDGE = 8;
 
@@ -30,7 +31,7 @@ export const menus = ({ post, main }) => {
     panel.setAttribute("aria-label", button.getAttribute("aria-label"));
     panel.showPopover();
     place(panel, button);
-    panel.querySelector("button, a, input")?.focus({ preventScroll: true });
+    panel.querySelector(ITEMS)?.focus({ preventScroll: true });
   };
 
   panel.addEventListener("toggle", (event) => {
@@ -49,7 +50,7 @@ export const menus = ({ post, main }) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    const items = [...panel.querySelectorAll("button, a, input")];
+    const items = [...panel.querySelectorAll(ITEMS)];
     items[(items.indexOf(document.activeElement) + step + items.length) % items.length]?.focus();
   });
 
