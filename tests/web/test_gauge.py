@@ -116,7 +116,8 @@ class TestOfASession:
         session.refresh_from_db()
         shown = gauge.of_session(session)
         assert shown["title"].startswith("Context ~")
-        assert shown["used"] == 60 + 40  # the instructions, and turns 5 and 6 of 20 tokens each
+        told = measuring.counter(session.model).count(session.instructions.text)
+        assert shown["used"] == told + 40  # the instructions, and turns 5 and 6 of 20 tokens each
 
     def test_it_shows_no_wrong_figures_when_the_settings_no_longer_fit(self, make_session, settings):
         session = make_session(1)

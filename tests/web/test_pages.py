@@ -321,7 +321,7 @@ class TestTheTranscript:
         session = make_session(60)
         add_manifest(session)
         client.force_login(alice)
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(13):
             client.get(path_of(session))
 
     def test_stored_html_is_shown_and_an_older_renderers_is_not(self, page, make_session):
