@@ -338,4 +338,9 @@ class Migration(migrations.Migration):
             name="seconds",
             field=models.PositiveIntegerField(db_default=0, default=0),
         ),
+        migrations.AddField(
+            model_name='preference',
+            name='preset',
+            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='chat.preset'),
+        ),
     ]

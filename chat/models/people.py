@@ -32,12 +32,14 @@ class Allowance(models.Model):
 class Preference(models.Model):
     """What one person chose once for all conversations. `delete_after_days`: without a message; empty: never.
 
-    `new_email` is an address that was asked for and not yet confirmed.
+    `new_email` is an address that was asked for and not yet confirmed. `preset`: what new conversations begin with;
+    empty: the site's own instructions.
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="preference")
     delete_after_days = models.PositiveIntegerField(null=True, blank=True)
     new_email = models.EmailField(blank=True, default="", db_default="")
+    preset = models.ForeignKey("chat.Preset", models.SET_NULL, null=True, blank=True, related_name="+")
 
     def __str__(self) -> str:
         return f"preference of user {self.user_id}"

@@ -18,7 +18,7 @@ from chat import service
 from chat.flow import opening
 from chat.flow.opening import Opened, Rejected
 from chat.models import ChatSession, Turn
-from chat.store import branches, forking, sessions
+from chat.store import branches, forking, presets, sessions
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +136,7 @@ def _new_session(user: Any, temporary: bool) -> UUID:
         mine = ChatSession.objects.owned_by(user).filter(turns_total=0, title="", temporary=temporary)
         empty = mine.order_by("-created_at").first()
         if empty is None:
-            return sessions.create(user, temporary=temporary).pk
+            return sessions.create(user, text=presets.preferred(user), temporary=temporary).pk
         ChatSession.objects.filter(pk=empty.pk).update(updated_at=Now())
         return empty.pk
 
