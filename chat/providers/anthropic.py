@@ -20,6 +20,7 @@ import httpx2
 from chat.context import thinking
 from chat.context.values import Request
 from chat.providers.base import Completion, Event, Misconfigured, ModelInfo, ProviderError, Refused, Unavailable
+from chat.providers.body import Body
 from chat.providers.classification import Failure, judge
 from chat.providers.keys import FixedKey, Key, label
 from chat.providers.pace import Pace
@@ -110,8 +111,9 @@ class AnthropicProvider:
         try:
             async with AsyncExitStack() as stack:
                 response = await self._respond(stack, body, due)
-                chunks = response.http_response.aiter_bytes()
-                pace = Pace(response.http_response)
+                arriving = Body(response.http_response)
+                chunks = arriving.chunks()
+                pace = Pace(arriving.connection)
                 stack.callback(pace.close)
                 patience = Patience(due, self._timeouts.content)
                 stack.callback(patience.close)

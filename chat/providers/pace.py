@@ -26,20 +26,15 @@ SMALL_BYTES = 4096
 
 
 class Pace:
-    """Holds one response's connection between two reads. `response` is what the SDK's HTTP client returned."""
+    """Holds the connection of one response between two reads. `connection` is aiohttp's; None: nothing is held."""
 
     __slots__ = ("_connection", "_loop", "_next", "_resting")
     streams: ClassVar[int] = 0
 
-    def __init__(self, response: Any) -> None:
+    def __init__(self, connection: Any) -> None:
         Pace.streams += 1
         self._loop = asyncio.get_running_loop()
-        answer = _answer(response)
-        self._connection = getattr(answer, "connection", None)
-        # Below its low water marks aiohttp starts the transport and the parser again after every chunk that it hands
-        # out, two hundred times a reply. Marked at one chunk, it does so when all that had come was taken.
-        if (content := getattr(answer, "content", None)) is not None:
-            content._low_water_chunks = 1
+        self._connection = connection
         self._next = self._loop.time() + PACE_S
         self._resting: tuple[asyncio.TimerHandle, Any] | None = None
 
@@ -69,13 +64,3 @@ class Pace:
             self._resting = None
             timer.cancel()
             transport.resume_reading()
-
-
-def _answer(response: Any) -> Any:
-    """aiohttp's response below the SDK's.
-
-    There is no public way to it. Where it is not found (another HTTP client, a later SDK) the stream is read as it
-    comes; a test notices.
-    """
-    stream = getattr(response, "stream", None)
-    return getattr(getattr(stream, "_stream", stream), "_aiohttp_response", None)

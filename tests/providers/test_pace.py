@@ -10,6 +10,7 @@ from aiohttp.client_proto import ResponseHandler
 from chat.providers import pace
 from chat.providers.anthropic import AnthropicProvider
 from chat.providers.base import Started, StepEvent, TextDelta, Unavailable
+from chat.providers.body import Body
 from chat.providers.reply import Reply, StreamError
 from chat.providers.standin import start_standin
 from tests.providers.building import collect, request, said
@@ -36,33 +37,32 @@ class Transport:
         self.calls.append("resume")
 
 
-def paced(monkeypatch) -> tuple[pace.Pace, Transport]:
+def paced() -> tuple[pace.Pace, Transport]:
     found = Transport()
-    monkeypatch.setattr(pace, "_answer", lambda response: SimpleNamespace(connection=found))
-    return pace.Pace(None), found
+    return pace.Pace(found), found
 
 
 class TestPace:
-    async def test_after_a_small_chunk_the_connection_rests(self, monkeypatch) -> None:
-        held, transport = paced(monkeypatch)
+    async def test_after_a_small_chunk_the_connection_rests(self) -> None:
+        held, transport = paced()
         held.rest(150)
         assert transport.calls == ["pause"]
         await asyncio.sleep(pace.PACE_S * 1.5)
         assert transport.calls == ["pause", "resume"]
 
-    async def test_after_a_large_one_it_does_not(self, monkeypatch) -> None:
-        held, transport = paced(monkeypatch)
+    async def test_after_a_large_one_it_does_not(self) -> None:
+        held, transport = paced()
         held.rest(pace.SMALL_BYTES)
         assert transport.calls == []
 
-    async def test_nor_when_the_reader_was_slow_itself(self, monkeypatch) -> None:
-        held, transport = paced(monkeypatch)
+    async def test_nor_when_the_reader_was_slow_itself(self) -> None:
+        held, transport = paced()
         await asyncio.sleep(pace.PACE_S * 1.5)
         held.rest(150)
         assert transport.calls == []
 
-    async def test_the_end_of_a_call_leaves_the_connection_open_for_reading(self, monkeypatch) -> None:
-        held, transport = paced(monkeypatch)
+    async def test_the_end_of_a_call_leaves_the_connection_open_for_reading(self) -> None:
+        held, transport = paced()
         held.rest(150)
         held.close()
         await asyncio.sleep(pace.PACE_S * 1.5)
@@ -70,7 +70,7 @@ class TestPace:
 
     async def test_a_process_that_reads_many_streams_takes_longer_steps(self, monkeypatch) -> None:
         monkeypatch.setattr(pace.Pace, "streams", 120)
-        held, _ = paced(monkeypatch)
+        held, _ = paced()
         steps = []
         for _ in range(2):
             held.rest(150)
@@ -79,15 +79,15 @@ class TestPace:
         held.close()
         assert steps[1] - steps[0] == pytest.approx(121 * pace.CROWD_S, abs=pace.TICK_S)
 
-    async def test_streams_are_counted_while_they_are_read(self, monkeypatch) -> None:
+    async def test_streams_are_counted_while_they_are_read(self) -> None:
         before = pace.Pace.streams
-        held, _ = paced(monkeypatch)
+        held, _ = paced()
         assert pace.Pace.streams == before + 1
         held.close()
         assert pace.Pace.streams == before
 
-    async def test_a_connection_that_was_given_back_is_left_alone(self, monkeypatch) -> None:
-        held, transport = paced(monkeypatch)
+    async def test_a_connection_that_was_given_back_is_left_alone(self) -> None:
+        held, transport = paced()
         transport.transport = None
         held.rest(150)
         assert transport.calls == []
@@ -110,6 +110,17 @@ class TestPace:
         finally:
             await provider.close()
             await standin.close()
+
+
+class TestBody:
+    async def test_compressed_bytes_come_by_the_public_way(self) -> None:
+        answer = SimpleNamespace(headers={"Content-Encoding": "gzip"}, connection=None)
+        response = SimpleNamespace(stream=SimpleNamespace(_aiohttp_response=answer), aiter_bytes=lambda: "unpacked")
+        assert Body(response).chunks() == "unpacked"
+
+    async def test_so_do_those_of_another_client(self) -> None:
+        response = SimpleNamespace(stream=object(), aiter_bytes=lambda: "public")
+        assert (Body(response).chunks(), Body(response).connection) == ("public", None)
 
 
 class TestWhatAChunkTells:
