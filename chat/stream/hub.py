@@ -22,8 +22,9 @@ from chat.stream.watcher import Watcher
 FLUSH_S = 0.05
 FLUSH_CHARS = 512
 EARLY = 0.2
-"""Share of FLUSH_S. So much before its time text is shown all the same: a stream that is read in the same rhythm as it is shown would
-otherwise need a timer and a wake-up more each time. The next flush is due as if this one had been in time."""
+"""Share of FLUSH_S. So much before its time text is shown all the same: a stream that is read in the rhythm in which it
+is shown would otherwise need a timer and a wake-up more each time. The next flush is due as if this one had been in
+time."""
 
 FinishedBlocks = Callable[[str], tuple[int, list[str]]]
 
