@@ -31,12 +31,22 @@ export const attaching = ({ form, main, post }) => {
   const ids = (chips) => chips.map((chip) => Number(chip.dataset.document)).filter(Boolean);
   const shown = () => [...list.children].filter((chip) => !chip.hidden);
 
-  // What goes with a message that waits its turn is not offered to the next one.
+  // What goes with a message that waits its turn is not offered to the next one; its line names it.
   const draw = () => {
-    const taken = new Set(
-      [...(queue?.querySelectorAll("[data-documents]") ?? [])].flatMap((line) => line.dataset.documents.split(",")),
-    );
-    for (const chip of list.children) chip.hidden = taken.has(chip.dataset.document);
+    const taken = new Map();
+    for (const line of queue?.querySelectorAll("[data-documents]") ?? []) {
+      for (const id of line.dataset.documents.split(",")) taken.set(id, line);
+    }
+    for (const chip of list.children) {
+      const line = taken.get(chip.dataset.document);
+      chip.hidden = Boolean(line);
+      if (!line || line.querySelector(`[data-with="${chip.dataset.document}"]`)) continue;
+      const name = document.createElement("small");
+      name.className = "with";
+      name.dataset.with = chip.dataset.document;
+      name.textContent = chip.querySelector(".name").textContent;
+      line.querySelector(".words").after(name);
+    }
   };
 
   const refuse = (chip, text) => {
