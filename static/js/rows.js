@@ -21,6 +21,7 @@ export const drop = (row) => {
 export const rows = () => {
   const menu = document.getElementById("row-menu");
   const place = document.getElementById("undo-place");
+  const rail = document.getElementById("rail");
   if (!menu) return;
   const token = document.querySelector("[name=csrfmiddlewaretoken]").value;
   let opener = null;
@@ -83,7 +84,7 @@ export const rows = () => {
     await post(url, values, { source: place, target: place, swap: "innerHTML" });
     if (!place.childElementCount) return;
     drop(row);
-    place.showPopover();
+    tick();
     place.querySelector("button").focus();
   };
   const pin = async (row, url, pinned) => {
@@ -146,6 +147,9 @@ export const rows = () => {
   const tick = () => {
     clearTimeout(timer);
     const bar = place.querySelector(".undo");
+    // A press outside of an open drawer closes it: then the bar belongs inside.
+    const home = rail.matches(":popover-open") ? rail : document.body;
+    if (place.parentElement !== home) home.append(place);
     place.togglePopover(Boolean(bar));
     if (!bar) return;
     timer = setTimeout(() => {
@@ -154,6 +158,7 @@ export const rows = () => {
     }, Number(bar.dataset.seconds) * 1000);
   };
   new MutationObserver(tick).observe(place, { childList: true });
+  rail.addEventListener("toggle", tick);
   tick();
   // The address need not say it once it is on the page.
   if (new URLSearchParams(location.search).has("undo")) history.replaceState(null, "", location.pathname);
