@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 
 from chat.context import gauge as gauges
 from chat.models import ChatSession
-from chat.store import coverage, marks
+from chat.store import coverage, documents, marks
 from chat.store.standing import Standing
 from chat.web import measuring
 
@@ -53,10 +53,14 @@ def of_session(session: ChatSession, remembered: int = 0) -> dict[str, Any] | No
     found = measuring.measure(session)
     if found is None:
         return None
+    details = _details(session, found.number, remembered)
+    if found.gauge.components.get("documents"):
+        files = documents.seen(session.pk).count()
+        details["documents"] = ngettext("%(n)s file", "%(n)s files", files) % {"n": files}
     shown = present(
         found.gauge,
         number=found.number,
-        details=_details(session, found.number, remembered),
+        details=details,
         counted=found.counted,
         asks=session.mode == ChatSession.Mode.ASK,
     )

@@ -13,7 +13,7 @@ from chat.flow import control, engine
 from chat.flow.waking import wakes
 from chat.models import ChatSession, Manifest, Turn
 from chat.providers.base import ModelInfo
-from chat.store import coverage, marks
+from chat.store import coverage, documents, marks
 from chat.store.standing import Standing
 
 NEWEST = 20
@@ -119,6 +119,7 @@ def _next_lines(session: ChatSession, lines: Sequence[Line], number: int, stands
     history -= sum(one.tokens for one in marked if one.excluded and stands.holds(one.number))
     now = {
         "system": counter(session.model).count(session.instructions.text),
+        "documents": _attached(session, lines),
         "history": history,
         "pins": sum(one.tokens for one in marked if not one.excluded and not stands.holds(one.number)),
         "summaries": coverage.summary_tokens(session.pk),
@@ -126,3 +127,9 @@ def _next_lines(session: ChatSession, lines: Sequence[Line], number: int, stands
         "current": 0,
     }
     return [replace(line, used=now.get(line.component, line.used)) for line in lines]
+
+
+def _attached(session: ChatSession, lines: Sequence[Line]) -> int:
+    """Tokens of the documents that the next request holds: at most their budget."""
+    most = next((line.budget for line in lines if line.component == "documents"), 0)
+    return min(most, sum(documents.seen(session.pk).values_list("tokens", flat=True)))
