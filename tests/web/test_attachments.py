@@ -12,7 +12,7 @@ from chat.context.budget import split
 from chat.models import ChatSession, Document, Turn
 from chat.web import attachments
 from tests.documents.files import bare_word, body, word
-from tests.web.conftest import add_turn
+from tests.web.conftest import add_manifest, add_turn
 
 SCRIPT = {"HTTP_HX_REQUEST": "true"}
 JSON = {"HTTP_ACCEPT": "application/json"}
@@ -169,3 +169,22 @@ def test_a_document_taken_out_is_said_to_be_on_its_turn(page, make_session) -> N
     shown = page.get(path(session))
     assert "plan.pdf PDF · ~1,240 tokens removed from the context" in text_of(shown)
     assert "Remove plan.pdf" not in shown.content.decode()
+
+
+def test_the_gauge_counts_what_is_attached_and_no_more_what_was_taken_out(page, make_session) -> None:
+    session = make_session(1)
+    add_manifest(session)
+    rows = [
+        Document.objects.create(
+            session=session, turn=session.head, name=name, kind="text", text="t", digest="", size=1, tokens=tokens
+        )
+        for name, tokens in (("a.txt", 700), ("b.txt", 500))
+    ]
+    ChatSession.objects.filter(pk=session.pk).update(context_version=5)
+    legend = re.compile(r"Documents (\d files?|none) ~?([\d.]+) k")
+    manifest = session.head.manifest
+    manifest.budget.append(["documents", 3_200, 0, 0])
+    manifest.save()
+    assert legend.search(text_of(page.get(path(session)))).groups() == ("2 files", "1.2")
+    page.post(path(session, f"documents/{rows[0].pk}/remove/"))
+    assert legend.search(text_of(page.get(path(session)))).groups() == ("1 file", "0.5")
