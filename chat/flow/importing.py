@@ -25,10 +25,12 @@ async def run_job(claim: Claim, engine: Engine) -> str:
     loop = asyncio.get_running_loop()
     until = loop.time() + SLICE_S
     upload_id = UUID(await engine.database.read(_upload_of, claim.id))
-    while await engine.database.run(staging.take_next, upload_id):
+    while one := await engine.database.read(staging.waiting, upload_id):
+        await engine.database.run(staging.take, one)
         if loop.time() > until:
             await engine.database.run(enqueue, upload_id)
-            break
+            return ""
+    await engine.database.run(staging.finish, upload_id)
     return ""
 
 

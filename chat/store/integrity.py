@@ -21,7 +21,7 @@ from django.db.models.functions import Coalesce, Now
 from chat.context.caching import MOST_BREAKPOINTS
 from chat.context.manifest import ManifestGap, check
 from chat.context.values import Run
-from chat.models import ChatSession, Fact, Job, Manifest, Notice, Summary, Turn, guards, words
+from chat.models import ChatSession, Document, Fact, Job, Manifest, Notice, Share, Summary, Turn, guards, words
 from chat.store import coverage, quotas, ranges, totals
 
 BATCH = 500
@@ -87,13 +87,13 @@ def manifests(ids: Ids) -> Found:
     for batch in _batches(rows.iterator(chunk_size=BATCH)):
         known = _summaries(batch)
         lines: dict[Any, dict[int, int | None]] = {}
-        for turn, session, number, active, ranges, parts in batch:
+        for turn, session, number, active, runs, parts in batch:
             try:
-                check([Run(*one) for one in ranges], number)
+                check([Run(*one) for one in runs], number)
             except (ManifestGap, TypeError):
                 yield 1, session, f"the manifest of turn {turn} does not tile 1-{number}"
                 continue
-            for first, last, how, by, _ in ranges:
+            for first, last, how, by, _ in runs:
                 if how != "summarised":
                     continue
                 summary = known.get(_key(by))
@@ -264,6 +264,8 @@ def owners(ids: Ids) -> Found:
         (Summary, ("until", "replaces", "merged_into")),
         (Notice, ("until", "summary", "turn")),
         (Fact, ("turn", "supersedes")),
+        (Document, ("turn",)),
+        (Share, ("until",)),
     )
     for model, names in links:
         for name in names:

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from chat.models import Allowance, ChatSession, Fact, Job, Manifest, Notice, Step, Summary, Turn, guards
+from chat.models import Allowance, ChatSession, Fact, Job, Manifest, Notice, Share, Step, Summary, Turn, guards
 from chat.store import branches, integrity, leases
 from tests.store.building import compress, conversation, extend, fork, reread, turn
 
@@ -178,6 +178,7 @@ DAMAGES: list[tuple[str, int, Damage]] = [
     ("a notice of another session's summary", 7, lambda s: Notice.objects.filter(session=s).update(
         turn=_stranger(s).head)),
     ("a fact of another session's turn", 7, lambda s: Fact.objects.filter(session=s).update(turn=_stranger(s).head)),
+    ("a link to another session's turn", 7, lambda s: Share.objects.create(session=s, until=_stranger(s).head)),
     ("a notice that ended", 8, lambda s: Notice.objects.filter(session=s).update(ended_at=timezone.now())),
     ("a notice that covers too little", 8, lambda s: Notice.objects.filter(session=s).update(first=2)),
     ("a trim that nobody was told of", 8, lambda s: ChatSession.objects.filter(pk=s.pk).update(window_from=20)),

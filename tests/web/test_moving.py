@@ -70,8 +70,9 @@ def take(client, address):
     """As the page and then the job do."""
     client.post(f"{address}take/")
     made = Import.objects.get(pk=address.split("/")[2])
-    while staging.take_next(made.pk):
-        pass
+    while one := staging.waiting(made.pk):
+        staging.take(one)
+    staging.finish(made.pk)
     made.refresh_from_db()
     return made
 

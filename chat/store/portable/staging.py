@@ -7,6 +7,7 @@ conversation before its owner has seen what there is.
 import json
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -144,30 +145,48 @@ def unpack(body: bytes, place: str) -> Conversation:
     )
 
 
-def take_next(upload_id: UUID) -> bool:
-    """Store the next conversation that waits, whole or not at all; False when none is left, and the import is done.
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A conversation that is ready to be stored, or why it can't be."""
 
-    The row is claimed by changing it: two that are at it at once take two different ones.
-    """
-    waiting = ImportItem.objects.filter(upload_id=upload_id, upload__state=Import.State.RUNNING)
-    item = waiting.filter(state=ImportItem.State.NEW).select_related("upload__owner").order_by("index").first()
+    item: ImportItem
+    conversation: Conversation | None = None
+    prepared: storing.Prepared | None = None
+    problem: str = ""
+
+
+def waiting(upload_id: UUID) -> Waiting | None:
+    """The next conversation of an import that runs, got ready without writing; None when none is left."""
+    rows = ImportItem.objects.filter(upload_id=upload_id, upload__state=Import.State.RUNNING)
+    item = rows.filter(state=ImportItem.State.NEW).select_related("upload__owner").order_by("index").first()
     if item is None:
-        running = Import.objects.filter(pk=upload_id, state=Import.State.RUNNING)
-        running.update(state=Import.State.DONE, finished_at=Now())
-        return False
-    mine = ImportItem.objects.filter(pk=item.pk, state=ImportItem.State.NEW)
-    with transaction.atomic():
-        if not mine.update(state=ImportItem.State.TAKEN):
-            return True
+        return None
+    try:
+        conversation = unpack(bytes(item.body or b""), item.title or f"conversation {item.index + 1}")
+        return Waiting(item, conversation, storing.prepare(conversation))
+    except Broken as error:
+        return Waiting(item, problem=str(error))
+
+
+def take(one: Waiting) -> None:
+    """Store it, whole or not at all. The row is claimed by changing it: of two that are at it at once one stores."""
+    mine = ImportItem.objects.filter(pk=one.item.pk, state=ImportItem.State.NEW)
+    problem = one.problem
+    if one.conversation:
         try:
-            conversation = unpack(bytes(item.body or b""), item.title or f"conversation {item.index + 1}")
-            session = storing.store(item.upload.owner, conversation)
+            with transaction.atomic():
+                if mine.update(state=ImportItem.State.TAKEN, body=None):
+                    session = storing.store(one.item.upload.owner, one.conversation, one.prepared)
+                    ImportItem.objects.filter(pk=one.item.pk).update(session=session, title=session.title)
         except Broken as error:
-            done: dict[str, Any] = {"state": ImportItem.State.BROKEN, "problem": str(error)}
-        else:
-            done = {"session": session, "title": session.title}
-        ImportItem.objects.filter(pk=item.pk).update(body=None, **done)
-    return True
+            problem = str(error)
+    if problem:
+        mine.update(state=ImportItem.State.BROKEN, problem=problem, body=None)
+
+
+def finish(upload_id: UUID) -> None:
+    """Nothing of it waits any more."""
+    Import.objects.filter(pk=upload_id, state=Import.State.RUNNING).update(state=Import.State.DONE, finished_at=Now())
 
 
 def begin(upload: Import) -> bool:

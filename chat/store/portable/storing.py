@@ -4,9 +4,11 @@ An imported turn is closed as if it had been answered here, with a stop reason t
 and token counts that are estimates.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
@@ -42,23 +44,43 @@ def stored(owner, conversation: Conversation) -> ChatSession | None:
     return turn.session if turn else None
 
 
-def store(owner, conversation: Conversation, **values: Any) -> ChatSession:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What takes longest, by turn: the tokens of prompt and reply, and the exact values in both. An archive has its
+    own, and needs none."""
+
+    tokens: Sequence[tuple[int, int]] = ()
+    values: Sequence[Sequence[exact.Exact]] = ()
+
+
+def prepare(conversation: Conversation, model: str = "") -> Prepared:
+    """To be done before a transaction, which on SQLite holds up everybody who writes."""
+    if conversation.archive is not None:
+        return Prepared()
+    count = counter_of(model or settings.CHAT_MODEL).count
+    turns = conversation.turns
+    tokens = [(count(turn.prompt), count(turn.reply) if turn.reply else 0) for turn in turns]
+    return Prepared(tokens, [_values(turn.prompt, turn.reply) for turn in turns])
+
+
+def store(owner, conversation: Conversation, prepared: Prepared | None = None, **values: Any) -> ChatSession:
     """Keep a conversation as a session of `owner`; `values` (model, strategy) replace the defaults or the archive's.
 
     Raises Broken, and then nothing of it was kept.
     """
+    ready = prepared or prepare(conversation, values.get("model", ""))
     try:
         with transaction.atomic():
             values["imported_at"] = timezone.now()
             if conversation.archive is not None:
                 return restoring.restore(owner, conversation, values)
-            return _keep(owner, conversation, values)
+            return _keep(owner, conversation, ready, values)
     except (IntegrityError, DataError):
         # The database's own words quote the row.
         raise Broken(f"{conversation.place}: its parts do not fit together.") from None
 
 
-def _keep(owner, conversation: Conversation, values: dict[str, Any]) -> ChatSession:
+def _keep(owner, conversation: Conversation, ready: Prepared, values: dict[str, Any]) -> ChatSession:
     now = timezone.now()
     session = sessions.create(
         owner,
@@ -66,12 +88,10 @@ def _keep(owner, conversation: Conversation, values: dict[str, Any]) -> ChatSess
         created_at=conversation.created_at or now,
         **values,
     )
-    count = counter_of(session.model).count
     turns: list[Turn] = []
-    for exchange in conversation.turns:
+    for exchange, (prompt_tokens, reply_tokens) in zip(conversation.turns, ready.tokens, strict=True):
         parent = turns[exchange.parent] if exchange.parent is not None else None
         at = exchange.at or conversation.created_at or now
-        prompt_tokens, reply_tokens = count(exchange.prompt), count(exchange.reply) if exchange.reply else 0
         answered = bool(exchange.reply)
         turns.append(
             Turn(
@@ -93,13 +113,13 @@ def _keep(owner, conversation: Conversation, values: dict[str, Any]) -> ChatSess
         )
     parents = [exchange.parent for exchange in conversation.turns]
     inserting.insert(turns, parents, inserting.leaves(turns, parents), conversation.digest())
-    _keep_facts(turns, parents)
+    _keep_facts(turns, parents, ready.values)
     head = max((turn for turn in turns if turn.active), key=lambda turn: turn.number)
     inserting.total(session, turns, head, seen=head.number, updated_at=conversation.updated_at or head.closed_at)
     return session
 
 
-def _keep_facts(turns: Sequence[Turn], parents: Sequence[int | None]) -> None:
+def _keep_facts(turns: Sequence[Turn], parents: Sequence[int | None], values: Sequence[Sequence[exact.Exact]]) -> None:
     """The exact values of every turn, as closing it would have kept them: each once on its own path."""
     told: dict[tuple[str, str], int] = {}  # on the active path: the turn that says it first
     own: dict[int, set[tuple[str, str]]] = {}  # beside it: by turn
@@ -107,7 +127,7 @@ def _keep_facts(turns: Sequence[Turn], parents: Sequence[int | None]) -> None:
     for index in sorted(range(len(turns)), key=lambda index: not turns[index].active):
         turn = turns[index]
         known = set() if turn.active else _above(index, turns, parents, told, own)
-        for one in _values(turn):
+        for one in values[index]:
             key = one.kind, one.value
             if key in known or (turn.active and key in told):
                 continue
@@ -145,7 +165,7 @@ def _above(
     return {key for key, number in told.items() if number <= turns[parent].number}
 
 
-def _values(turn: Turn) -> Iterable[exact.Exact]:
+def _values(prompt: str, reply: str) -> Sequence[exact.Exact]:
     most, reach = closing.MOST_VALUES, closing.SEARCHED_CHARACTERS
-    found = (*exact.find(turn.prompt[:reach], limit=most), *exact.find(turn.reply[:reach], limit=most))
+    found = (*exact.find(prompt[:reach], limit=most), *exact.find(reply[:reach], limit=most))
     return found[: facts.MOST_A_TURN]
