@@ -291,6 +291,15 @@ def _left_out(sent: Sent) -> list[bool]:
     return [line.truncated for line in sent.manifest.report if line.component in ("recall", "documents")]
 
 
+def _known_to_be_out(turn: Turn, sent: Sent) -> bool:
+    """Whether it is documents alone that were left out, and of the turn before they were, too: that is said once."""
+    if any(line.truncated for line in sent.manifest.report if line.component == "recall"):
+        return False
+    before = Manifest.objects.filter(turn__session_id=turn.session_id, turn__active=True, turn__number=turn.number - 1)
+    lines = before.values_list("budget", flat=True).first() or []
+    return any(component == "documents" and used < wanted for component, _, used, wanted in lines)
+
+
 def _notices(session: ChatSession, turn: Turn, sent: Sent) -> list[tuple[str, int, int]]:
     """Say what the model did not see word for word, once: a range that grew replaces the smaller one.
 
@@ -306,7 +315,7 @@ def _notices(session: ChatSession, turn: Turn, sent: Sent) -> list[tuple[str, in
         if made:
             coverage.end_smaller(session.pk, kind, run.first, run.last)
             told.append((kind, run.first, run.last))
-    if any(_left_out(sent)):
+    if any(_left_out(sent)) and not _known_to_be_out(turn, sent):
         made = coverage.say(session, Notice.Kind.LEFT_OUT, turn.number, turn.number, turn=turn, model=sent.model)
         if made:
             told.append((Notice.Kind.LEFT_OUT, turn.number, turn.number))

@@ -153,7 +153,7 @@ def _sentence(notice: Notice) -> str:
     return {
         Notice.Kind.COMPRESSED: _("Earlier parts of this conversation were compressed for length"),
         Notice.Kind.TRIMMED: _("Earlier parts of this conversation are not in the model’s view"),
-        Notice.Kind.LEFT_OUT: _("Some of what was found for this turn did not fit the model’s view"),
+        Notice.Kind.LEFT_OUT: _("Some of what is attached, or was found for this turn, did not fit the model’s view"),
         Notice.Kind.CLAMPED: _("A long message reached the model shortened"),
         Notice.Kind.FAILED: _("Earlier parts could not be compressed"),
         Notice.Kind.RESTORED: _("Earlier parts are back in the model’s view"),

@@ -81,7 +81,10 @@ async def test_a_document_that_fits_no_more_is_cut_with_a_mark_and_a_notice(star
     asked = await say(chat, "What does it say?", number)
     assert asked.status == "complete"
     assert "[... truncated to fit the documents budget (" in str(bodies(chat)[-1])
-    assert Notice.objects.filter(session=chat.session, kind=Notice.Kind.LEFT_OUT, first=1).exists()
+    await chat.say("And now?")
+    await chat.say("And then?")
+    told = Notice.objects.filter(session=chat.session, kind=Notice.Kind.LEFT_OUT)
+    assert list(told.values_list("first", flat=True)) == [1], "once, not with every turn"
 
 
 async def test_what_a_call_may_cost_is_set_aside_with_its_documents(start: Start) -> None:
