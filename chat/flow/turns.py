@@ -192,6 +192,10 @@ class Run:
                     running.grew()
                 elif isinstance(event, StepEvent):
                     running.steps.append(event.step)
+                    if event.step.kind == "thinking":
+                        trying.over()
+                        took = time.monotonic() - running.sent_at
+                        self.hub.status(session, turn, "thought", round(took * 1000))
                 elif isinstance(event, Started):
                     trying.over()
                     running.usage = event.usage

@@ -163,7 +163,10 @@ class Reset(Outbound):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status(Outbound):
-    """What a turn without new text is doing: queued, waiting, retrying, compacting; for how long already."""
+    """What a turn without new text is doing: queued, waiting, retrying, compacting; for how long already.
+
+    "thought": it has ended to think, after so long, and begins to write.
+    """
 
     type: ClassVar[str] = "status"
     turn: int

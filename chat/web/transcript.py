@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from chat.models import ChatSession, Feedback, Turn
 from chat.store import branches
@@ -58,6 +60,7 @@ class TurnShown:
     feedback: str = ""
     editing: bool = False
     documents: list[Chip] = field(default_factory=list)
+    thought: str = ""
     ending: Ending | None = None
     closed_at: datetime | None = None
     notices: list[Shown] = field(default_factory=list)
@@ -120,7 +123,7 @@ def one(session: ChatSession, turn_id: int) -> TurnShown | None:
 
 
 def _rows(session: ChatSession):
-    return Turn.objects.filter(session_id=session.pk, active=True).only(
+    return Turn.objects.filter(session_id=session.pk, active=True).select_related("thought").only(
         "id",
         "number",
         "prompt",
@@ -133,6 +136,8 @@ def _rows(session: ChatSession):
         "closed_at",
         "kind",
         "parent_id",
+        "thought__tokens",
+        "thought__seconds",
         "pinned_since",
         "excluded_by",
     )
@@ -164,6 +169,7 @@ def _shown(session: ChatSession, rows: Iterable[Turn], editing: int | None = Non
             editing=turn.pk == editing and not turn.is_live and turn.kind == Turn.Kind.MESSAGE,
             **_place(turn, others.get(turn.parent_id, ())),
             documents=attached.get((turn.number, turn.parent_id), []),
+            thought=thought_line(turn),
             ending=ending(turn, last=turn.number == session.turns_active),
             closed_at=turn.closed_at,
             notices=said.get(turn.number, []),
@@ -191,6 +197,17 @@ def html_of(turn: Turn) -> str:
     if turn.reply_html and turn.html_version == rendering.RENDERER_VERSION:
         return turn.reply_html
     return rendering.render(turn.reply).html
+
+
+def thought_line(turn: Turn) -> str:
+    """How long was thought before a reply, and how much of it there is; "" where nothing was."""
+    thought = getattr(turn, "thought", None)
+    if thought is None:
+        return ""
+    tokens = ngettext("~%(n)s token", "~%(n)s tokens", thought.tokens) % {"n": number_format(thought.tokens)}
+    if not thought.seconds:
+        return _("Thought · %(tokens)s") % {"tokens": tokens}
+    return _("Thought for %(seconds)s s · %(tokens)s") % {"seconds": thought.seconds, "tokens": tokens}
 
 
 def ending(turn: Turn, *, last: bool = False) -> Ending | None:

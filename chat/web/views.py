@@ -17,7 +17,19 @@ from chat.flow.opening import Rejected
 from chat.models import ChatSession
 from chat.store import documents
 from chat.stream.protocol import TEXT_BYTES
-from chat.web import attachments, chips, deciding, keeping, listing, notices, sending, surroundings, transcript
+from chat.web import (
+    attachments,
+    chips,
+    condition,
+    deciding,
+    keeping,
+    keys,
+    listing,
+    notices,
+    sending,
+    surroundings,
+    transcript,
+)
 from chat.web.forms import MessageForm, OptionsForm
 from chat.web.pages import number, own, page, uuid, wants_json
 
@@ -221,6 +233,9 @@ def _shell(request: HttpRequest, session: ChatSession | None = None) -> dict[str
         "model_name": _model_name(session),
         "limits": {"socket": TEXT_BYTES, "message": settings.CHAT_MAX_MESSAGE_CHARS, **attachments.limits()},
         "starts": _starts(),
+        "shortcuts": keys.SHORTCUTS,
+        "commands": keys.COMMANDS,
+        "trouble": condition.now(session.model if session else ""),
         "build": BUILD,
     }
 

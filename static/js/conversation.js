@@ -125,6 +125,7 @@ export const converse = ({ main, form, scroll, post }) => {
   };
 
   const status = (turn, phase, since) => {
+    if (phase === "thought") return transcript.thought(turn, since);
     clearTimeout(statusTimer);
     if (phase === "retrying" && since < STILL_TRYING_MS) {
       // Most of it is over before anybody wonders.

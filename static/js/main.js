@@ -1,18 +1,23 @@
 // Puts the page together.
 
 import { attaching } from "./attachments.js";
+import { choosing } from "./choosing.js";
+import { commands } from "./commands.js";
 import { Composer } from "./composer.js";
+import { condition } from "./condition.js";
 import { converse } from "./conversation.js";
 import { copying } from "./copying.js";
 import { deciding } from "./deciding.js";
 import { dialogs } from "./dialogs.js";
 import { drafting } from "./draft.js";
 import { menus } from "./menus.js";
+import { modelView } from "./model-view.js";
 import { popovers } from "./popovers.js";
 import { rows } from "./rows.js";
 import { Scroll } from "./scroll.js";
 import { search } from "./search.js";
 import { settle } from "./settling.js";
+import { shortcuts } from "./shortcuts.js";
 import { states } from "./states.js";
 
 const main = document.getElementById("main");
@@ -61,6 +66,7 @@ search();
 states();
 menus({ post, main });
 dialogs();
+modelView();
 const said = document.createElement("p");
 said.className = "vh";
 said.setAttribute("role", "status");
@@ -76,6 +82,9 @@ const composer = say.session ? converse({ main, form, scroll, post }) : welcome(
 attaching({ form, main, post });
 deciding({ main, composer });
 drafting(form);
+condition();
+choosing();
+commands({ form, composer, shortcuts: shortcuts({ form }) });
 main.classList.add("ready");
 
 let release = () => {};

@@ -123,6 +123,14 @@ export class Transcript {
     if (phase) phase.textContent = text;
   }
 
+  // Thinking has ended, after so many milliseconds; the line stands where the stored turn has it.
+  thought(turn, since) {
+    const line = this.article(turn)?.querySelector("p.thought");
+    if (!line) return;
+    line.textContent = this.main.dataset.sayThought.replace("{seconds}", Math.max(1, Math.round(since / 1000)));
+    line.hidden = false;
+  }
+
   // The stored turn takes the place of the live one; its notices and the gauge come with it.
   async settle(turn) {
     if (this.#live?.turn === turn) this.#live = null;

@@ -1,0 +1,202 @@
+"""What answers a conversation: model, instructions, thinking. One form in a panel by the message box, and a page of its
+own without script. A switch that makes older parts go is said with its numbers first, and made when it is confirmed."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+from django_htmx.http import trigger_client_event
+
+from chat import service
+from chat.context.budget import BudgetError
+from chat.flow import choosing, windows
+from chat.flow.choosing import Fit
+from chat.flow.closing import compacts
+from chat.flow.engine import UnknownWindow
+from chat.models import ChatSession, Instructions, Preset
+from chat.providers.base import ModelInfo
+from chat.store import sessions
+from chat.web import deciding, gauge, notices, surroundings
+from chat.web.deciding import Refused
+from chat.web.gauge import about
+from chat.web.pages import number, own, page
+
+KEEP = "keep"
+"""The form's word for the instructions that a conversation has already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What a form asks for."""
+
+    model: str
+    instructions: Instructions
+    thinking: bool
+
+
+def model_name(model: str) -> str:
+    """A model as people are told it."""
+    return (
+        _("Offline stand-in") if settings.CHAT_STANDIN and model == settings.CHAT_MODEL else notices.model_name(model)
+    )
+
+
+def panel(session: ChatSession, chosen: Chosen | None = None) -> dict[str, Any]:
+    """What the form shows: as the conversation is, or as it was `chosen` and not taken yet."""
+    now = chosen or Chosen(model=session.model, instructions=session.instructions, thinking=session.thinking)
+    return {
+        "session_id": session.pk,
+        "models": _models(session.model, now.model),
+        "presets": _presets(session, now.instructions),
+        "thinking": now.thinking,
+        "model_name": model_name(session.model),
+        "cost": _cost(session),
+    }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page
+def choices(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """The form, and what it asks for."""
+    session = own(request, session_id)
+    if request.method != "POST":
+        return _page(request, panel(session))
+    chosen = _read(request, session)
+    try:
+        warning = "" if request.POST.get("anyway") else _warning(session, chosen)
+        if warning:
+            return _page(request, panel(session, chosen) | {"warning": warning})
+        changed = deciding.write(
+            choosing.choose,
+            session.pk,
+            model=chosen.model,
+            instructions_id=chosen.instructions.pk,
+            thinking=chosen.thinking,
+        )
+    except Refused as refused:
+        return _page(request, panel(session, chosen) | {"refused": str(refused)})
+    if changed:
+        deciding.wake()
+    if not request.htmx:
+        return redirect("chat:conversation", session.pk)
+    session = own(request, session_id)
+    shown = surroundings.page(session) | panel(session) | {"session": session, "oob": True}
+    return trigger_client_event(render(request, "chat/_chosen.html", shown), "chosen", {"value": bool(changed)})
+
+
+def _page(request: HttpRequest, shown: dict[str, Any]) -> HttpResponse:
+    return render(request, "chat/_choices.html" if request.htmx else "chat/choices.html", shown)
+
+
+def _read(request: HttpRequest, session: ChatSession) -> Chosen:
+    """What a form asks for; what is not on offer changes nothing."""
+    model = request.POST.get("model", "")
+    wanted = request.POST.get("instructions", KEEP)
+    found = session.instructions
+    if wanted == "":
+        found = sessions.instructions(settings.CHAT_INSTRUCTIONS)
+    elif pk := number(wanted):
+        preset = Preset.objects.filter(owner=session.owner_id, pk=pk).select_related("instructions").first()
+        found = preset.instructions if preset else found
+    return Chosen(
+        model=model if model in settings.CHAT_MODELS else session.model,
+        instructions=found,
+        thinking=request.POST.get("thinking") == "1",
+    )
+
+
+def _warning(session: ChatSession, chosen: Chosen) -> str:
+    """What the switch would make go; "" where nothing does. Raises Refused where it can't be made at all."""
+    info = _window(chosen.model)
+    try:
+        fits = _fit(session, info, chosen)
+    except BudgetError as error:
+        text = _("These instructions do not fit %(model)s: it takes %(window)s tokens, and they need %(least)s.")
+        values = {"model": notices.model_name(chosen.model), "window": about(info.window), "least": about(error.least)}
+        raise Refused(text % values) from None
+    if chosen.thinking and not fits.thinks:
+        raise Refused(_("%(model)s can’t think here: there is no room for it.") % {"model": model_name(chosen.model)})
+    if chosen.model == session.model or not fits.tight:
+        return ""
+    values = {
+        "tokens": about(fits.tokens),
+        "model": notices.model_name(chosen.model),
+        "window": about(fits.window),
+    }
+    text = _("This conversation holds %(tokens)s tokens, %(model)s takes %(window)s:") % values
+    if compacts(session.strategy, session.mode):
+        return f"{text} {_('older parts are compressed first.')}"
+    return f"{text} {_('older parts are left out of what it sees.')}"
+
+
+def _fit(session: ChatSession, info: ModelInfo, chosen: Chosen) -> Fit:
+    counter = gauge.counter(chosen.model)
+    return choosing.fit(session, info, chosen.instructions.text, counter, thinking=chosen.thinking)
+
+
+def _window(model: str) -> ModelInfo:
+    """The model's window, asked for where a service runs. Raises Refused."""
+    info = windows.stored(model)
+    if service.running():
+        try:
+            info = async_to_sync(service.current().engine.window)(model)
+        except UnknownWindow:
+            info = None
+    if info is None:
+        text = _("Nobody could say how much %(model)s takes, so it can’t be chosen now. Nothing was changed.")
+        raise Refused(text % {"model": notices.model_name(model)})
+    return info
+
+
+def _models(current: str, chosen: str) -> list[dict[str, Any]]:
+    """What can be chosen, each with its window; a model that was taken off the list stays where it is in use."""
+    names = list(dict.fromkeys([*settings.CHAT_MODELS, current]))
+    known = windows.all_stored(names)
+    return [
+        {
+            "id": name,
+            "name": notices.model_name(name),
+            "window": about(known[name].window) if name in known else "",
+            "chosen": name == chosen,
+        }
+        for name in names
+    ]
+
+
+def _presets(session: ChatSession, chosen: Instructions) -> list[dict[str, Any]]:
+    """The instructions on offer: the site's, one's own, and those of before where they are none of these."""
+    own_ones = list(Preset.objects.filter(owner=session.owner_id).select_related("instructions").order_by("name"))
+    standard = settings.CHAT_INSTRUCTIONS
+    found: list[dict[str, Any]] = [{"value": "", "name": _("Standard"), "chosen": chosen.text == standard}]
+    for preset in own_ones:
+        taken = any(one["chosen"] for one in found)
+        same = preset.instructions_id == chosen.pk and not taken
+        found.append({"value": str(preset.pk), "name": preset.name, "chosen": same})
+    if not any(one["chosen"] for one in found):
+        found.append({"value": KEEP, "name": _("As they were"), "chosen": True})
+    return found
+
+
+def _cost(session: ChatSession) -> str:
+    """What another model or other instructions cost: the whole context once, past the cache."""
+    measured = gauge.measure(session)
+    if measured is None:
+        return ""
+    tokens = measured.gauge.tokens
+    written, read = choosing.price_of_prefix(session.model, tokens)
+    if not written:
+        return _("The next message then sends all %(tokens)s tokens anew, past the cache.") % {"tokens": about(tokens)}
+    text = _("The next message then sends all %(tokens)s tokens anew: about %(anew)s instead of %(cached)s.")
+    return text % {"tokens": about(tokens), "anew": money(written), "cached": money(read)}
+
+
+def money(millionths: int) -> str:
+    """A small sum of US dollars, to a tenth of a cent."""
+    return f"$ {number_format(millionths / 1_000_000, 3)}"
