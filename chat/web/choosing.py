@@ -23,7 +23,7 @@ from chat.flow.engine import UnknownWindow
 from chat.models import ChatSession, Instructions, Preset
 from chat.providers.base import ModelInfo
 from chat.store import sessions
-from chat.web import deciding, gauge, notices, surroundings
+from chat.web import deciding, measuring, notices, surroundings
 from chat.web.deciding import Refused
 from chat.web.gauge import about
 from chat.web.pages import number, own, page
@@ -137,7 +137,7 @@ def _warning(session: ChatSession, chosen: Chosen) -> str:
 
 
 def _fit(session: ChatSession, info: ModelInfo, chosen: Chosen) -> Fit:
-    counter = gauge.counter(chosen.model)
+    counter = measuring.counter(chosen.model)
     return choosing.fit(session, info, chosen.instructions.text, counter, thinking=chosen.thinking)
 
 
@@ -186,7 +186,7 @@ def _presets(session: ChatSession, chosen: Instructions) -> list[dict[str, Any]]
 
 def _cost(session: ChatSession) -> str:
     """What another model or other instructions cost: the whole context once, past the cache."""
-    measured = gauge.measure(session)
+    measured = measuring.measure(session)
     if measured is None:
         return ""
     tokens = measured.gauge.tokens

@@ -25,7 +25,7 @@ from chat.models import Preference, Preset
 from chat.providers.base import ModelInfo
 from chat.store import presets
 from chat.stream.inbound import clean_text
-from chat.web import gauge, notices
+from chat.web import measuring, notices
 from chat.web.choosing import money
 from chat.web.gauge import about
 from chat.web.pages import page
@@ -66,7 +66,7 @@ class PresetForm(forms.Form):
     def clean_text(self) -> str:
         """Refused over the budget, with both numbers."""
         text = clean_text(self.cleaned_data["text"])
-        tokens = gauge.counter(settings.CHAT_MODEL).count(text)
+        tokens = measuring.counter(settings.CHAT_MODEL).count(text)
         most = _most()
         if tokens > most:
             values = {"tokens": about(tokens), "most": about(most)}
@@ -126,7 +126,7 @@ def _form(request: HttpRequest, preset: Preset | None) -> HttpResponse:
             form.add_error("name", _("You have one of this name already, or as many as can be kept."))
             warned = []
     own = list(Preset.objects.filter(owner=user).select_related("instructions").order_by("name"))
-    counter = gauge.counter(settings.CHAT_MODEL)
+    counter = measuring.counter(settings.CHAT_MODEL)
     context = {
         "title": preset.name if preset else _("Instructions"),
         "preset": preset,
