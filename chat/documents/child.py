@@ -6,6 +6,7 @@ parser ends here: as `too_complex` when it is about memory or time, as `broken` 
 
 import json
 import math
+import os
 import resource
 import sys
 from collections.abc import Callable
@@ -37,6 +38,7 @@ def answer(read: Callable[[bytes, Limits], str], data: bytes, limits: Limits) ->
 
 def _bound(limits: Limits) -> None:
     """From here on the kernel refuses more memory, and ends the process when its time is over."""
+    os.nice(10)  # replies go first
     seconds = math.ceil(limits.seconds)
     for what, most in (
         (resource.RLIMIT_AS, limits.memory),

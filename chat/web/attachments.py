@@ -3,9 +3,11 @@
 A script sends one file at a time and is answered with its chip; a plain form sends many, and goes back to the page.
 """
 
+import asyncio
 import time
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from django.conf import settings
 from django.contrib import messages
@@ -40,6 +42,7 @@ LARGE_TOKENS, LARGE_SHARE = 4_000, 16
 
 _extraction = Extraction()
 _rate = Window()
+_reading: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
 
 class NotTaken(Exception):
@@ -132,7 +135,10 @@ async def _take(user: Any, session: ChatSession, file: UploadedFile) -> Document
     size = file.size or 0
     if size > settings.CHAT_MAX_UPLOAD_BYTES:
         raise Refused("too_large", size=size, limit=settings.CHAT_MAX_UPLOAD_BYTES)
-    read = await _extraction.read(file.name or "", file.read())
+    # One file of a person at a time: nobody's bombs keep the others' files waiting.
+    lock = _reading.setdefault(user.pk, asyncio.Lock())
+    async with lock:
+        read = await _extraction.read(file.name or "", file.read())
     budget = await _budget(session)
     found = await sending.read(context.tokens, read.name, read.text, _counter(session.model))
     try:

@@ -237,8 +237,14 @@ export const attaching = ({ form, main, post }) => {
     if (box.value.length < long) pasted.hidden = true;
     queueMicrotask(draw);
   });
+  // The turn is drawn right after this.
+  const stand = (turn, under) =>
+    queueMicrotask(() => document.getElementById(`turn-${turn}`)?.querySelector(".user")?.after(under));
+
   form.addEventListener("composer:accepted", ({ detail: { turn, message } }) => {
-    if (message.op !== "new") return;
+    // Another version of a message has what was attached to it.
+    const old = document.getElementById(`turn-${message.of}`)?.querySelector(".attached");
+    if (message.op !== "new") return message.op !== "continue" && old && stand(turn, old.cloneNode(true));
     const gone = new Set((message.documents ?? []).map(String));
     const chips = [...list.children].filter((chip) => gone.has(chip.dataset.document));
     for (const chip of list.querySelectorAll(".refused")) chip.remove();
@@ -252,8 +258,7 @@ export const attaching = ({ form, main, post }) => {
       chip.hidden = false;
       under.append(chip);
     }
-    // The turn is drawn right after this.
-    queueMicrotask(() => document.getElementById(`turn-${turn}`)?.querySelector(".user")?.after(under));
+    stand(turn, under);
   });
   if (queue) new MutationObserver(draw).observe(queue, { childList: true, subtree: true });
   draw();
