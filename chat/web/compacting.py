@@ -131,14 +131,9 @@ def _rows(session: ChatSession, found: Preview) -> list[tuple[str, str, str]]:
     now = measuring.measure(session)
     if now:
         before = now.gauge.tokens
-        after = [max(0, before - found.leave + told) for told in (found.low, found.high)]
-        rows.append(
-            (
-                _("Context"),
-                f"{about(before)} → ~{_span(*map(about, after))}",
-                _("of %(window)s") % {"window": about(now.gauge.window)},
-            )
-        )
+        low, high = (about(max(0, before - found.leave + told)) for told in (found.low, found.high))
+        change = f"{'~' if now.gauge.estimated else ''}{about(before)} → ~{_span(low, high)}"
+        rows.append((_("Context"), change, _("of %(window)s") % {"window": about(now.gauge.window)}))
     cost = _("unknown")
     if found.cost_high:
         low, high = (f"{cost / 1_000_000:.4f}" for cost in (found.cost_low, found.cost_high))
@@ -158,5 +153,5 @@ def _span(low: str, high: str) -> str:
 
 
 def _render(request: HttpRequest, session: ChatSession, partial: str, context: dict[str, Any]) -> HttpResponse:
-    context |= {"session": session, "session_id": session.pk, "title": _("Compress now"), "partial": partial}
+    context |= {"session": session, "session_id": session.pk, "title": _("Compact now"), "partial": partial}
     return render(request, partial if request.htmx else "chat/turn.html", context)

@@ -9,6 +9,7 @@ from datetime import datetime
 from django.utils.formats import date_format
 from django.utils.timezone import localdate, localtime
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from chat.context.prompts import EXACT_HEADING, NOTHING, OPENING, SECTIONS
 from chat.models import ChatSession, Notice, Summary
@@ -172,7 +173,13 @@ def _made_by(notice: Notice, summaries: Sequence[Summary]) -> str:
         return _("Extract made by code, without a model, %(when)s") % {"when": when}
     if not notice.model:
         return when
-    return _("By %(model)s, %(when)s") % {"model": model_name(notice.model), "when": when}
+    by = _("By %(model)s, %(when)s") % {"model": model_name(notice.model), "when": when}
+    found = sum(one.gate.get("values", 0) for one in summaries)
+    kept = found - sum(one.gate.get("left_out", 0) for one in summaries)
+    if not found:
+        return by
+    values = ngettext("%(kept)s of %(found)s exact value kept", "%(kept)s of %(found)s exact values kept", found)
+    return f"{by} · {values % {'kept': kept, 'found': found}}"
 
 
 def model_name(name: str) -> str:

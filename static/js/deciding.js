@@ -2,6 +2,7 @@
 
 // Of one tab: whoever said "later" is asked again at the next mark.
 const LATER = "later:";
+const LOOKED_AT_MS = 800;
 const ORDER = ["soft", "high", "hard"];
 
 export const deciding = ({ main, composer }) => {
@@ -10,15 +11,24 @@ export const deciding = ({ main, composer }) => {
 
   document.addEventListener("refused", (event) => composer.tell(event.detail.text));
 
-  // The part that was acted on is gone: what stands in its place is looked at next, also by a screen reader.
-  document.addEventListener("look-at", (event) => {
-    const place = document.getElementById(event.detail.id);
-    const own = place?.matches("summary, button, a") ? place : place?.querySelector(".notice");
-    if (!own) return;
+  // The part that was acted on is gone: what stands in its place is looked at next, also by a screen reader. Parts that
+  // arrive at the same time hold the scroll position as it was before them, so that it is looked at after them, too.
+  let place = "";
+  let until = 0;
+  const look = () => {
+    const found = document.getElementById(place);
+    const own = found?.matches("summary, button, a") ? found : found?.querySelector(".notice");
+    if (!own || performance.now() > until) return;
     if (own.tabIndex < 0) own.tabIndex = -1;
     own.focus({ preventScroll: true });
     own.scrollIntoView({ block: "nearest" });
+  };
+  document.addEventListener("look-at", (event) => {
+    place = event.detail.id;
+    until = performance.now() + LOOKED_AT_MS;
+    look();
   });
+  document.addEventListener("htmx:afterSettle", () => queueMicrotask(look));
 
   // A turn was pinned or left out, here or in another tab.
   document.addEventListener("turn-changed", (event) => {
