@@ -6,6 +6,7 @@ const place = (panel) => {
   const button = document.querySelector(`[popovertarget="${panel.id}"]`);
   if (!button || !panel.dataset.place) return;
   const frame = (button.closest(".composer") ?? button).getBoundingClientRect();
+  panel.style.setProperty("--pop-start", `${Math.max(GAP, frame.left)}px`);
   panel.style.setProperty("--pop-end", `${Math.max(GAP, innerWidth - frame.right)}px`);
   if (panel.dataset.place === "above") panel.style.setProperty("--pop-bottom", `${innerHeight - frame.top + GAP}px`);
   else panel.style.setProperty("--pop-top", `${frame.bottom + GAP}px`);

@@ -21,8 +21,8 @@ def think(body: Mapping[str, Any]) -> str:
     told = len(reading.earlier)
     return (
         f"The user writes: “{words}”\n\n"
-        f"Before that there are {told} pieces of text in this request. What is asked must be found in them, or it is "
-        "not in the context.\n\n- Look for the words of the question.\n- Prefer what was said last.\n- Answer plainly."
+        f"Pieces of text before that in this request: {told}. What is asked must be found in them, or it is not in the "
+        "context.\n\n- Look for the words of the question.\n- Prefer what was said last.\n- Answer plainly."
     )
 
 
