@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F
 
 from chat.context import rebuilding, recipes
 from chat.context import values as context
@@ -25,11 +24,13 @@ STEP = ("kind", "body", "call_id", "name", "tokens", "is_error")
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A turn that stands in a request: its row, and whether the page of the active path shows it."""
+    """A turn that stands in a request: its row, whether the page of the active path shows it, and whether the API
+    counted both its sides."""
 
     id: int
     active: bool
     redacted: bool
+    counted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +149,7 @@ def _turns(
 ) -> tuple[dict[int, context.Turn], dict[int, Where]]:
     own = [line[number] for number in numbers if number in line]
     fields = ("id", "number", "prompt", "reply", "prompt_tokens", "reply_tokens", "step_count", "redacted_at", "active")
+    fields += ("prompt_source", "reply_source")
     rows = list(Turn.objects.filter(pk__in=own).values_list(*fields)) if own else []
     common = sorted(number for number in numbers if number <= shared)
     if common:
@@ -161,7 +163,7 @@ def _turns(
         ):
             steps.setdefault(turn_id, []).append(context.Step(**dict(zip(STEP, step, strict=True))))
     turns, where = {}, {}
-    for pk, number, prompt, reply, prompt_tokens, reply_tokens, _, redacted, active in rows:
+    for pk, number, prompt, reply, prompt_tokens, reply_tokens, _, redacted, active, *counted in rows:
         turns[number] = context.Turn(
             number=number,
             prompt=prompt,
@@ -170,7 +172,7 @@ def _turns(
             prompt_tokens=prompt_tokens,
             reply_tokens=reply_tokens,
         )
-        where[number] = Where(pk, active, redacted is not None)
+        where[number] = Where(pk, active, redacted is not None, set(counted) == {Turn.Source.API})
     return turns, where
 
 

@@ -2,7 +2,7 @@
 
 const SHOWN_MS = 1500;
 
-const write = async (text) => {
+export const write = async (text) => {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   // Plain http on another machine's name has no clipboard.
   const box = document.createElement("textarea");
