@@ -82,6 +82,12 @@ class TestWhatIsRefused:
             ({"type": "send", "text": "x"}, "client_id"),
             ({"type": "send", "client_id": str(CLIENT), "op": "delete"}, "op"),
             ({"type": "send", "client_id": str(CLIENT), "text": ["x"]}, "text"),
+            ({"type": "send", "client_id": str(CLIENT), "documents": "7"}, "documents"),
+            ({"type": "send", "client_id": str(CLIENT), "documents": [7, "8"]}, "documents"),
+            ({"type": "send", "client_id": str(CLIENT), "documents": [True]}, "documents"),
+            ({"type": "send", "client_id": str(CLIENT), "documents": [0]}, "documents"),
+            ({"type": "send", "client_id": str(CLIENT), "documents": [2**60]}, "documents"),
+            ({"type": "send", "client_id": str(CLIENT), "documents": [1] * 101}, "documents"),
         ],
     )
     def test_a_field_that_is_missing_wrong_or_unknown_is_named(self, body, word):
