@@ -33,6 +33,7 @@ _NOT_NAMES = re.compile(
 )
 _POSSESSIVE = re.compile(r"['’]s$")
 _TRAILING = ".,;:!?)]}'\"*_"
+_DIGIT = re.compile(r"\d")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,10 @@ def find(text: str, *, limit: int | None = None) -> tuple[Exact, ...]:
 
 def _spans(text: str) -> Iterator[tuple[int, int, Kind]]:
     taken = bytearray(len(text))
-    for kind, pattern in PATTERNS:
+    digits = _DIGIT.search(text) is not None
+    for kind, pattern, needs_digit in PATTERNS:
+        if needs_digit and not digits:
+            continue
         for match in pattern.finditer(text):
             group = match.lastgroup
             start, end = match.span(group) if group else match.span()

@@ -68,23 +68,27 @@ _FILE = (
     r"|svg|webp|mp[34]|mov|wav|ics|eml|pem|key|crt|lock|exe|dll|so|deb|rpm|iso|bin|hex|dwg|step|stl)"
 )
 
-_TABLE: tuple[tuple[Kind, str, int], ...] = (
+# Kind, pattern, flags, and whether nothing can match it that has no digit.
+_TABLE: tuple[tuple[Kind, str, int, bool], ...] = (
     (
         "url",
         r"(?<![A-Za-zÀ-ɏ0-9])(?:https?|ftp|wss?)://[^\s<>\"'`{}|\\^\u2018-\u201f«»\u3000-\u9fff\uff00-\uffef]{3,2000}"
         r"|(?<![A-Za-z0-9.@/-])www\.[A-Za-z0-9./?=&%#_~:+-]{3,500}",
         re.IGNORECASE,
+        False,
     ),
     (
         "email",
         r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-zÀ-ɏ0-9])",
         0,
+        False,
     ),
     (
         "url",
         r"(?<![A-Za-z0-9.@/_-])(?:[A-Za-z0-9-]{2,63}\.){1,4}(?:com|org|net|de|io|dev|app|edu|gov|eu|ch|at|co\.uk)"
         r"(?:/[A-Za-z0-9./?=&%#_~:+-]{1,300})?(?![A-Za-z0-9_-])",
         0,
+        False,
     ),
     (
         "path",
@@ -93,6 +97,7 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
         rf"|(?<![A-Za-zÀ-ɏ0-9_.@/-])[A-Za-zÀ-ɏ0-9_-]{{1,64}}(?:\.[A-Za-zÀ-ɏ0-9_-]{{1,64}}){{0,3}}\.{_FILE}"
         r"(?![A-Za-z0-9_-])(?!\.[A-Za-z0-9])",
         0,
+        False,
     ),
     (
         "date",
@@ -111,6 +116,7 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
         rf"|{_START}{_CLOCK}(?:{_SPACE}?(?:[ap]m|[AP]M|[ap]\.m\.|Uhr))?(?![A-Za-z0-9:])"
         rf"|{_START}\d{{1,2}}(?:\.\d{{2}})?{_SPACE}?(?:[ap]m|[AP]M|[ap]\.m\.|Uhr)(?![A-Za-zÀ-ɏ0-9])",
         0,
+        True,
     ),
     (
         "amount",
@@ -119,6 +125,7 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
         rf"|{_START}{_NUMBER}{_SCALE}{_SPACE}?(?:{_CURRENCY}|{_CODE}(?![A-Za-zÀ-ɏ]))"
         rf"|{_START}{_NUMBER}{_SPACE}?(?:[%‰]|percent|per cent|Prozent)",
         0,
+        True,
     ),
     (
         "id",
@@ -128,6 +135,7 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
         r"|(?<![A-Za-z0-9.])(?P<c>\d{1,3}(?:\.\d{1,3}){3}(?::\d{2,5})?)(?![A-Za-zÀ-ɏ0-9])(?!\.\d)"
         r"|(?<![A-Za-z0-9:])(?P<d>[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})(?![A-Za-z0-9:])",
         0,
+        False,
     ),
     (
         "phone",
@@ -136,6 +144,7 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
         r"|(?<![A-Za-z0-9-])\d{3}-\d{3}-\d{4}(?![A-Za-z0-9-])"
         r"|(?<![A-Za-z0-9-])0\d{2,5}[ /]\d{3,9}(?: \d{2,6}){0,3}(?![A-Za-zÀ-ɏ0-9])",
         0,
+        True,
     ),
     (
         "version",
@@ -144,23 +153,27 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
         r"|(?<![A-Za-z0-9.])\d{1,5}(?:\.\d{1,6}){2,4}(?:-[A-Za-z]{1,8}\.?\d{0,4})?(?![A-Za-zÀ-ɏ0-9])(?!\.\d)"
         r"|(?<![A-Za-zÀ-ɏ])[A-Z][A-Za-z+#]{1,20} (?P<b>\d{1,3}\.\d{1,3})(?![A-Za-z0-9%,])(?!\.\d| ?[A-Za-z%€$])",
         0,
+        True,
     ),
     (
         "quantity",
         rf"{_START}{_NUMBER}(?:{_SPACE}?(?:[x×]|{_DASH}){_SPACE}?{_NUMBER}){{0,3}}{_SPACE}?(?:{_UNITS})"
         r"(?![A-Za-zÀ-ɏ0-9²³])",
         0,
+        True,
     ),
     (
         "id",
         rf"(?<![A-Za-zÀ-ɏ]){_LABEL}{_IS}(?P<value>[A-Z]{{0,4}}\d{{1,20}})(?![A-Za-zÀ-ɏ0-9])(?![-/_.,]\w)",
         re.IGNORECASE,
+        True,
     ),
     (
         "id",
         rf"(?<![A-Za-zÀ-ɏ])(?i:{_SECRET})\s{{0,3}}(?i:is|ist|lautet|:|=)\s{{0,3}}(?P<value>[A-Z][A-Z0-9]{{3,15}})"
         r"(?![A-Za-z0-9-])",
         0,
+        False,
     ),
     (
         "id",
@@ -168,12 +181,14 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
         r"(?<![A-Za-zÀ-ɏ0-9])(?=[A-Za-z_/.-]{0,40}[0-9])[A-Za-z0-9]{1,128}(?:[-/_.\u2010-\u2013][A-Za-z0-9]{1,64}){0,12}"
         r"(?![A-Za-zÀ-ɏ0-9])",
         0,
+        True,
     ),
     (
         "name",
         rf"(?<![A-Za-zÀ-ɏ])(?:[Mm]y name is|[Mm]y name's|[Cc]all me|I'm|I\u2019m|I am|[Tt]his is|[Nn]ame:"
         rf"|[Mm]ein Name ist|[Ii]ch heiße|[Ii]ch bin|{_RELATION}(?: is| ist)?) (?P<value>{_NAME})",
         0,
+        False,
     ),
     (
         "name",
@@ -181,16 +196,23 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
         r"(?!(?:not|a|an|the|on|in|if|when|back|later|at|as|to|nicht|auf|in)\b)(?P<value>[a-zà-ÿ]{2,20})"
         r"(?![A-Za-zÀ-ɏ])",
         re.IGNORECASE,
+        False,
     ),
     (
         "name",
         rf"(?<![A-Za-zÀ-ɏ])(?:Mrs?|Ms|Miss|Dr|Prof|Herrn?|Frau|Mme|Sir)\.? (?P<value>{_NAME})",
         0,
+        False,
     ),
-    ("name", rf"(?<=[a-zà-ÿ0-9,;:(] )(?P<names>{_NAMES})", 0),
-    ("date", rf"{_START}(?:19|20)\d{{2}}{_END}(?![.,]\d)", 0),
-    ("quantity", rf"{_START}(?:\d{{1,12}}(?:[.,'\u2019]\d{{1,12}}){{1,5}}|\d{{3,4}})(?![A-Za-zÀ-ɏ0-9])(?![.,]\d)", 0),
-    ("name", r"(?<![A-Za-z0-9@./])@[A-Za-z][A-Za-z0-9_]{2,30}(?![A-Za-z0-9@.])", 0),
+    ("name", rf"(?<=[a-zà-ÿ0-9,;:(] )(?P<names>{_NAMES})", 0, False),
+    ("date", rf"{_START}(?:19|20)\d{{2}}{_END}(?![.,]\d)", 0, True),
+    (
+        "quantity",
+        rf"{_START}(?:\d{{1,12}}(?:[.,'\u2019]\d{{1,12}}){{1,5}}|\d{{3,4}})(?![A-Za-zÀ-ɏ0-9])(?![.,]\d)",
+        0,
+        True,
+    ),
+    ("name", r"(?<![A-Za-z0-9@./])@[A-Za-z][A-Za-z0-9_]{2,30}(?![A-Za-z0-9@.])", 0, False),
     (
         "quoted",
         r"(?<![A-Za-z0-9\"])\"(?=[^\s\"])(?P<a>[^\"\n]{2,80})(?<=\S)\"(?![A-Za-z0-9\"]|\s{0,2}:)"
@@ -199,9 +221,11 @@ _TABLE: tuple[tuple[Kind, str, int], ...] = (
         r"|(?<![A-Za-z0-9'])'(?=[^\s'])(?P<g>[^'\n]{2,60})(?<=\S)'(?![A-Za-z0-9'])"
         r"|「(?P<h>[^「」\n]{2,80})」",
         0,
+        False,
     ),
 )
 
-PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(pattern, flags)) for kind, pattern, flags in _TABLE
+PATTERNS: tuple[tuple[Kind, re.Pattern[str], bool], ...] = tuple(
+    (kind, re.compile(pattern, flags), digit) for kind, pattern, flags, digit in _TABLE
 )
+"""Kind, pattern, and whether it is of no use on a text without a digit: most of the time goes into those."""

@@ -1,12 +1,15 @@
 """Exact values: found by code, with their labels, in linear time."""
 
 import re
+from importlib import import_module
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from chat.context.exact import QUOTE_CHARACTERS, Haystack, contains, find, normalise, quote_around
+from chat.context.patterns import PATTERNS
 
 FOUND = [
     # ids
@@ -284,3 +287,34 @@ def test_a_quote_can_be_asked_for_shorter():
     text = "The customer told us that the order number is A-7731 and nothing else matters to him"
     start = text.index("A-7731")
     assert quote_around(text, start, start + 6, characters=40) == "the order number is A-7731 and nothing"
+
+
+def needs_a_digit(parsed: Any) -> bool:
+    """Whether nothing without a digit can match, as Python's own parser of patterns sees it."""
+    for operation, value in parsed:
+        match str(operation):
+            case "LITERAL" if chr(value).isdigit():
+                return True
+            case "IN" if all(_of_digits(str(kind), given) for kind, given in value):
+                return True
+            case "MAX_REPEAT" | "MIN_REPEAT" if value[0] and needs_a_digit(value[2]):
+                return True
+            case "SUBPATTERN" if needs_a_digit(value[-1]):
+                return True
+            case "BRANCH" if all(needs_a_digit(one) for one in value[1]):
+                return True
+            case "ASSERT" if needs_a_digit(value[1]):
+                return True
+    return False
+
+
+def _of_digits(kind: str, given: Any) -> bool:
+    if kind == "RANGE":
+        return all(chr(one).isdigit() for one in given)
+    return str(given) == "CATEGORY_DIGIT" if kind == "CATEGORY" else kind == "LITERAL" and chr(given).isdigit()
+
+
+@pytest.mark.parametrize("index", range(len(PATTERNS)))
+def test_a_pattern_is_left_out_of_a_text_without_digits_only_where_it_could_find_nothing(index: int) -> None:
+    _, pattern, left_out = PATTERNS[index]
+    assert left_out == needs_a_digit(import_module("re._parser").parse(pattern.pattern, pattern.flags))
