@@ -204,7 +204,8 @@ def thought_line(turn: Turn) -> str:
     thought = getattr(turn, "thought", None)
     if thought is None:
         return ""
-    tokens = ngettext("~%(n)s token", "~%(n)s tokens", thought.tokens) % {"n": number_format(thought.tokens, force_grouping=True)}
+    count = number_format(thought.tokens, force_grouping=True)
+    tokens = ngettext("~%(n)s token", "~%(n)s tokens", thought.tokens) % {"n": count}
     if not thought.seconds:
         return _("Thought · %(tokens)s") % {"tokens": tokens}
     return _("Thought for %(seconds)s s · %(tokens)s") % {"seconds": thought.seconds, "tokens": tokens}

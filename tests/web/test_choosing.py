@@ -1,4 +1,4 @@
-"""Choosing what answers, keeping instructions under names, light and dark, and what is said when something is not well."""
+"""What answers, instructions under names, light and dark, and what is said when something is not well."""
 
 from types import SimpleNamespace
 from typing import Any
