@@ -28,7 +28,6 @@ from ctxsite import eager, ending, sockets, tidying
 log = structlog.get_logger(__name__)
 
 DRAIN_S = 4.0  # the service's own share of the 5 s: 3 s of waiting, then turns are handed over
-YOUNG = 10_000  # new objects between two looks for garbage; Python's 700 are the work of a moment here
 EXIT_S = 4.4  # by then the process ends, whatever still hangs in a thread
 
 
@@ -72,7 +71,6 @@ class Site(Rounds):
         gc.collect()
         gc.freeze()
         self.tidying = asyncio.get_running_loop().create_task(tidying.tidy(live_turns), name="tidying")
-        gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
         print(f"Serving on http://{address()} (Ctrl-C stops it)", flush=True)
 
     async def end(self) -> None:

@@ -8,19 +8,30 @@ import pytest
 from ctxsite import tidying
 
 
+LONG_S = 2 * tidying.BRIEF_S
+
+
 @pytest.mark.parametrize(
-    ("rounds", "live", "due"),
-    [(tidying.WORTH, 0, False), (tidying.WORTH + 1, 0, True), (tidying.TOO_MANY, 1, False),
-     (tidying.TOO_MANY + 1, 1, True)],
-)  # fmt: skip
-def test_a_full_collection_waits_for_replies_until_too_much_has_come(rounds: int, live: int, due: bool) -> None:
-    assert tidying.due(rounds, live) is due
+    ("rounds", "live", "took", "due"),
+    [
+        (0, 0, 0.0, False),
+        (1, 0, LONG_S, True),
+        (1, 1, LONG_S, False),
+        (1, 1, tidying.BRIEF_S, True),
+        (tidying.TOO_MANY, 1, LONG_S, False),
+        (tidying.TOO_MANY + 1, 1, LONG_S, True),
+    ],
+)
+def test_a_full_collection_that_is_not_brief_waits_for_replies_until_too_much_has_come(
+    rounds: int, live: int, took: float, due: bool
+) -> None:
+    assert tidying.due(rounds, live, took) is due
 
 
 async def test_python_makes_none_by_itself_while_they_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     before, collected, asked = gc.get_threshold(), asyncio.Event(), asyncio.Event()
     monkeypatch.setattr(tidying, "LOOK_S", 0.0)
-    monkeypatch.setattr(tidying, "WORTH", -1)
+    monkeypatch.setattr(tidying.gc, "get_count", lambda: (0, 0, 1))
     monkeypatch.setattr(gc, "collect", collected.set)
     running = 1
 
@@ -31,7 +42,7 @@ async def test_python_makes_none_by_itself_while_they_are_ours(monkeypatch: pyte
     task = asyncio.create_task(tidying.tidy(live))
     await asyncio.wait_for(asked.wait(), 20)
     assert not collected.is_set()
-    assert gc.get_threshold() == (*before[:2], tidying.NEVER)
+    assert gc.get_threshold() == (tidying.YOUNG, before[1], tidying.NEVER)
     running = 0
     await asyncio.wait_for(collected.wait(), 20)
     task.cancel()
