@@ -9,7 +9,6 @@ trouble.
 
 import asyncio
 import gc
-import math
 import time
 from collections.abc import Callable
 
@@ -36,7 +35,7 @@ async def tidy(live: Callable[[], int]) -> None:
     """Take the full collections over from Python until cancelled. `live`: how many replies are running."""
     before = gc.get_threshold()
     gc.set_threshold(YOUNG, before[1], NEVER)
-    took = math.inf
+    took = 0.0
     try:
         while True:
             await asyncio.sleep(LOOK_S)

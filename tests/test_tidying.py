@@ -7,7 +7,6 @@ import pytest
 
 from ctxsite import tidying
 
-
 LONG_S = 2 * tidying.BRIEF_S
 
 
@@ -31,6 +30,7 @@ def test_a_full_collection_that_is_not_brief_waits_for_replies_until_too_much_ha
 async def test_python_makes_none_by_itself_while_they_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     before, collected, asked = gc.get_threshold(), asyncio.Event(), asyncio.Event()
     monkeypatch.setattr(tidying, "LOOK_S", 0.0)
+    monkeypatch.setattr(tidying, "BRIEF_S", -1.0)
     monkeypatch.setattr(tidying.gc, "get_count", lambda: (0, 0, 1))
     monkeypatch.setattr(gc, "collect", collected.set)
     running = 1
