@@ -21,7 +21,20 @@ from django.db.models.functions import Coalesce, Now
 from chat.context.caching import MOST_BREAKPOINTS
 from chat.context.manifest import ManifestGap, check
 from chat.context.values import Run
-from chat.models import ChatSession, Document, Fact, Job, Manifest, Notice, Share, Summary, Turn, guards, words
+from chat.models import (
+    ChatSession,
+    Document,
+    Fact,
+    Feedback,
+    Job,
+    Manifest,
+    Notice,
+    Share,
+    Summary,
+    Turn,
+    guards,
+    words,
+)
 from chat.store import coverage, quotas, ranges, totals
 
 BATCH = 500
@@ -276,6 +289,12 @@ def owners(ids: Ids) -> Found:
     heads = _of(ChatSession.objects.filter(head__isnull=False), ids, "pk").exclude(head__session_id=F("pk"))
     for session in heads.values_list("pk", flat=True):
         yield 7, session, "the head is a turn of another session"
+    forks = _of(ChatSession.objects.filter(forked_from__isnull=False), ids, "pk")
+    for session in forks.exclude(forked_from__owner_id=F("owner_id")).values_list("pk", flat=True):
+        yield 7, session, "it was forked from somebody else's"
+    judged = _of(Feedback.objects.exclude(user_id=F("turn__session__owner_id")), ids, "turn__session_id")
+    for turn, session in judged.values_list("turn_id", "turn__session_id"):
+        yield 7, session, f"turn {turn} was judged by somebody else"
 
 
 # --- 8 and 9: notices and totals ----------------------------------------------------------------------------

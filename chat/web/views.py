@@ -81,6 +81,7 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
             "blank": transcript.BLANK,
             "shelf": chips.shelf(session),
             **surroundings.page(session),
+            "forked_from": _origin(request, session),
             "strategies": _strategies(),
             "modes": _modes(),
         },
@@ -238,6 +239,12 @@ def _shell(request: HttpRequest, session: ChatSession | None = None) -> dict[str
         "trouble": condition.now(session.model if session else ""),
         "build": BUILD,
     }
+
+
+def _origin(request: HttpRequest, session: ChatSession) -> dict[str, Any] | None:
+    """The conversation that this one was forked from, while it is there."""
+    found = ChatSession.objects.owned_by(request.user).filter(pk=session.forked_from_id).first()
+    return {"pk": found.pk, "title": listing.title(found)} if found else None
 
 
 def _model_name(session: ChatSession | None) -> str:

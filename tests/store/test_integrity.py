@@ -7,11 +7,25 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from chat.models import Allowance, ChatSession, Fact, Job, Manifest, Notice, Share, Step, Summary, Turn, guards
+from chat.models import (
+    Allowance,
+    ChatSession,
+    Fact,
+    Feedback,
+    Job,
+    Manifest,
+    Notice,
+    Share,
+    Step,
+    Summary,
+    Turn,
+    guards,
+)
 from chat.store import branches, integrity, leases
 from tests.store.building import compress, conversation, extend, fork, reread, turn
 
@@ -136,6 +150,10 @@ def _stranger(session: ChatSession) -> ChatSession:
     return conversation(session.owner, 3)
 
 
+def _bobs(session: ChatSession) -> ChatSession:
+    return conversation(get_user_model().objects.get_or_create(username="somebody else")[0], 1)
+
+
 DAMAGES: list[tuple[str, int, Damage]] = [
     ("a manifest with a gap", 1, lambda s: rewrite(s, ranges=[[1, 8, "omitted", "x", 0], [10, 30, "verbatim", "", 9]])),
     ("a manifest that ends early", 1, lambda s: rewrite(s, ranges=[[1, 29, "verbatim", "", 9]])),
@@ -178,6 +196,9 @@ DAMAGES: list[tuple[str, int, Damage]] = [
     ("a notice of another session's summary", 7, lambda s: Notice.objects.filter(session=s).update(
         turn=_stranger(s).head)),
     ("a fact of another session's turn", 7, lambda s: Fact.objects.filter(session=s).update(turn=_stranger(s).head)),
+    ("a fork of somebody else's", 7, lambda s: ChatSession.objects.filter(pk=s.pk).update(forked_from=_bobs(s))),
+    ("a thumb down of somebody else's", 7, lambda s: Feedback.objects.create(
+        turn=turn(s, 3), user=_bobs(s).owner, reason="wrong")),
     ("a link to another session's turn", 7, lambda s: Share.objects.create(session=s, until=_stranger(s).head)),
     ("a notice that ended", 8, lambda s: Notice.objects.filter(session=s).update(ended_at=timezone.now())),
     ("a notice that covers too little", 8, lambda s: Notice.objects.filter(session=s).update(first=2)),

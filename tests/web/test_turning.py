@@ -101,7 +101,9 @@ class TestTheMenu:
         made = ChatSession.objects.exclude(pk=session.pk).get()
         assert (answer.status_code, answer.url) == (302, path_of(made))
         assert (made.title, made.turns_active) == ("Fork of About A-7731", 3)
-        assert client.get(answer.url).status_code == 200
+        page = Page(client.get(answer.url).content.decode())
+        (link,) = [found for found, _ in page.find("a") if found.get("aria-label") == "Forked from About A-7731"]
+        assert link["href"] == path_of(session)
         assert integrity.violations() == []
 
     def test_there_is_nothing_to_fork_before_it_is_done(self, client, session):
