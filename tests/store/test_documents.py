@@ -52,8 +52,10 @@ def test_a_document_waits_unseen_and_is_sent_from_its_message_on(alice: Any) -> 
     one = waiting(session)
     assert (seen(session), loaded(session)) == ([], [])
     assert reread(session).context_version == session.context_version
-    send(session, one)
+    sent = send(session, one)
     assert seen(session) == ["a.txt"]
+    with transaction.atomic():
+        assert documents.attach(branches.locked(session.pk), sent, [one.pk]) == 0, "another tab sent it already"
     assert loaded(session) == [("a.txt", 3, False)]
     assert reread(session).context_version == session.context_version + 1
     extend(session, 5)
