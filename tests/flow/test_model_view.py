@@ -88,6 +88,7 @@ async def test_a_summarised_conversation_with_all_that_belongs_to_one(start: Sta
     branches.switch(chat.session.pk, last.pk)
     await chat.say("Back again.")
     marks.exclude(chat.session.pk, Turn.objects.get(session=chat.session, number=5, active=True).pk)
+    ChatSession.objects.filter(pk=chat.session.pk).update(thinking=True)
     for number in range(30, 36):
         await chat.say(words(number, 30))
         await chat.settled()
@@ -98,6 +99,7 @@ async def test_a_summarised_conversation_with_all_that_belongs_to_one(start: Sta
     kinds = {str(part.recipe[0]) for one in all_seen for part in one.parts if part.recipe}
     assert kinds >= {"instructions", "note", "facts", "date", "unanswered", "recalled"}
     assert {part.component for one in all_seen for part in one.parts} >= {"documents", "summaries", "pins"}
+    assert {"thinking" in one.manifest.frame for one in all_seen} == {True, False}
     # A reply was written anew: the old one's branch is told from its own rows.
     assert not all(one.turn.active for one in all_seen)
 
