@@ -62,6 +62,15 @@ def test_a_search_is_not_written_down(lines, client):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/s/{}/", "/accounts/password/MQ/{}/", "/account/email/{}/"])
+def test_what_opens_something_to_whoever_has_it_is_not_written_down(lines, client, path):
+    client.get(path.format(CANARY))
+    [line] = parsed(lines)
+    assert CANARY not in str(line)
+    assert line["request"] == f"GET {path.format('…')}"
+
+
+@pytest.mark.django_db
 def test_a_probe_that_went_well_is_no_news_and_one_that_failed_is(lines, client):
     client.get("/healthz")
     assert parsed(lines) == []
