@@ -193,9 +193,11 @@ def missing_notices(session_id) -> list[tuple[str, int, int]]:
     bare = gaps(1, before, [*summarised, *ranges.read(row[2])])
     out = [
         (Notice.Kind.COMPRESSED, *gap)
-        for first, last in summarised
+        for first, last in ranges.join(summarised)
         if first <= before
-        for gap in gaps(first, min(last, before), [*standing[True], *owed_none])
+        for gap in gaps(first, min(last, before), standing[True])
+        # One line for neighbours, whatever is pinned between them; none for pinned turns alone.
+        if gaps(*gap, owed_none)
     ]
     out += [
         (Notice.Kind.TRIMMED, *gap) for first, last in bare for gap in gaps(first, last, [*standing[False], *owed_none])

@@ -4,6 +4,7 @@ A page with script gets the parts that changed; a plain form comes back to its p
 one sentence with its figures.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
@@ -21,6 +22,7 @@ from chat import service
 from chat.flow import compactor, control
 from chat.flow.closing import compacts
 from chat.flow.control import Figures
+from chat.flow.engine import UnknownWindow
 from chat.models import ChatSession, Notice, Turn
 from chat.store import facts, leases, marks, undoing
 from chat.store.branches import SessionBusy, UnknownTurn
@@ -54,6 +56,10 @@ class Choice:
 def figures(session: ChatSession) -> Figures:
     """The figures that decisions are measured by. Raises Refused."""
     found = control.figures(session, measuring.counter(session.model))
+    if found is None and service.running():
+        with contextlib.suppress(UnknownWindow):
+            async_to_sync(service.current().engine.window)(session.model)
+        found = control.figures(session, measuring.counter(session.model))
     if found is None:
         raise Refused(_("It is not known yet how large the model’s window is. Send a message first."))
     return found

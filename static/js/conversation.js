@@ -176,7 +176,8 @@ export const converse = ({ main, form, scroll, post }) => {
     reset: (frame) => transcript.reset(frame),
     status: (frame) => status(frame.turn, frame.phase, frame.since_ms ?? 0),
     notice: ({ kind, range }) => {
-      if (kind === "marked") document.dispatchEvent(new CustomEvent("turn-changed", { detail: { number: range[0] } }));
+      const detail = { number: range?.[0], elsewhere: true };
+      if (kind === "marked") document.dispatchEvent(new CustomEvent("turn-changed", { detail }));
       return transcript.refresh();
     },
     branch: (frame) => renew(frame),

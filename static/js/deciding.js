@@ -3,6 +3,8 @@
 // Of one tab: whoever said "later" is asked again at the next mark.
 const LATER = "later:";
 const LOOKED_AT_MS = 800;
+const OWN_MS = 2_000;
+const MARKING = /\/turns\/(\d+)\/(?:pin|exclude)\//;
 const ORDER = ["soft", "high", "hard"];
 
 export const deciding = ({ main, composer }) => {
@@ -21,7 +23,7 @@ export const deciding = ({ main, composer }) => {
     if (!own || performance.now() > until) return;
     if (own.tabIndex < 0) own.tabIndex = -1;
     own.focus({ preventScroll: true });
-    own.scrollIntoView({ block: "nearest" });
+    own.scrollIntoView({ block: "center" });
   };
   document.addEventListener("look-at", (event) => {
     place = event.detail.id;
@@ -30,12 +32,20 @@ export const deciding = ({ main, composer }) => {
   });
   document.addEventListener("htmx:afterSettle", () => queueMicrotask(look));
 
-  // A turn was pinned or left out, here or in another tab.
+  // A turn was pinned or left out, here or in another tab. What this page asked for itself comes with its answer: were
+  // the turn fetched once more meanwhile, one of the two would find it gone.
+  const own = new Map();
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const turn = MARKING.exec(event.detail.pathInfo.requestPath)?.[1];
+    if (turn) own.set(turn, performance.now());
+  });
   document.addEventListener("turn-changed", (event) => {
-    const article = document.querySelector(`.turn[data-number="${event.detail.number}"]`);
+    const { number, elsewhere } = event.detail;
+    const article = document.querySelector(`.turn[data-number="${number}"]`);
     if (!article || article.getAttribute("aria-busy")) return;
-    const address = `${main.dataset.turns}${article.dataset.turn}/`;
-    htmx.ajax("GET", address, { source: article, target: article, swap: "outerHTML" });
+    const { turn } = article.dataset;
+    if (elsewhere && performance.now() - (own.get(turn) ?? -Infinity) < OWN_MS) return;
+    htmx.ajax("GET", `${main.dataset.turns}${turn}/`, { source: article, target: article, swap: "outerHTML" });
   });
 
   // A notice never changes: whoever reads one that is open goes on reading.

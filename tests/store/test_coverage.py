@@ -70,9 +70,9 @@ def test_what_is_missing_is_told_with_its_tokens(session: ChatSession) -> None:
     compress(session, (1, 4), (5, 6))
     Notice.objects.all().delete()
     ChatSession.objects.filter(pk=session.pk).update(window_from=10)
-    assert coverage.tell(session.pk) == [("compressed", 1, 4), ("compressed", 5, 6), ("trimmed", 7, 9)]
+    assert coverage.tell(session.pk) == [("compressed", 1, 6), ("trimmed", 7, 9)], "one line for neighbours"
     first, trimmed = Notice.objects.get(first=1), Notice.objects.get(first=7)
-    assert (first.tokens_before, first.tokens_after, first.summary.last) == (400, 40, 4)
+    assert (first.tokens_before, first.tokens_after, first.summary.last) == (600, 80, 6)
     assert (trimmed.tokens_before, trimmed.tokens_after, trimmed.summary) == (300, 0, None)
     assert coverage.tell(session.pk) == []
 

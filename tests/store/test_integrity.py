@@ -313,7 +313,7 @@ def test_repair_counts_again_reaps_and_tells_a_line_for_each(session: ChatSessio
     assert (lines[-1], code) == ("0 rows", 0)
     told = "\n".join(lines)
     for name in ("turns_total was 1, is", "open_tokens", "input_tokens", "marked was 2, is 0",
-                 "compactions was 40, is 1", "tokens_upto of 1 turns", "notice (compressed) written for turns 1-8",
+                 "compactions was 40, is 1", "tokens_upto of 1 turns", "notice (compressed) written for turns 1-16",
                  "notice (trimmed) written for turns 17-19", "reaped turn", "reaped 1 jobs",
                  "what is set aside on"):  # fmt: skip
         assert name in told

@@ -137,6 +137,16 @@ def test_compressed_again_it_is_as_it_was(session: ChatSession) -> None:
         assert integrity.violations() == []
 
 
+def test_neighbours_that_come_back_get_one_line_whatever_is_pinned_between_them(session: ChatSession) -> None:
+    compress(session, (1, 4), (5, 8))
+    undoing.restore(session.pk, 1, 8, most=MOST)
+    Turn.objects.filter(session=session, number__in=(3, 8)).update(pinned_since=1)
+    ChatSession.objects.filter(pk=session.pk).update(marked=2)
+    undoing.compress_again(session.pk, 1, 8)
+    assert standing(session) == [("compressed", 1, 8)]
+    assert integrity.violations() == []
+
+
 def test_a_commit_beside_what_was_taken_back_takes_none_of_it(session: ChatSession) -> None:
     compress(session, (1, 6))
     undoing.restore(session.pk, 1, 6, most=MOST)
