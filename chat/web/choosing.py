@@ -1,6 +1,9 @@
 """What answers a conversation: model, instructions, thinking. One form in a panel by the message box, and a page of its
 own without script. A switch that makes older parts go is said with its numbers first, and made when it is confirmed."""
 
+import asyncio
+import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -30,6 +33,12 @@ from chat.web.pages import number, own, page
 
 KEEP = "keep"
 """The form's word for the instructions that a conversation has already."""
+
+
+LEAST_WORTH_SAYING = 1_000
+"""Millionths of a US dollar: a tenth of a cent."""
+ASK_S = 2.0
+"""How long the form waits for windows that nobody has asked for yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +76,7 @@ def choices(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """The form, and what it asks for."""
     session = own(request, session_id)
     if request.method != "POST":
+        _learn_windows()
         return _page(request, panel(session))
     chosen = _read(request, session)
     try:
@@ -155,6 +165,20 @@ def _window(model: str) -> ModelInfo:
     return info
 
 
+def _learn_windows() -> None:
+    """Ask for the windows that nobody has asked for yet, for a moment: what is not told is shown so."""
+    unknown = set(settings.CHAT_MODELS) - windows.all_stored(settings.CHAT_MODELS).keys()
+    if unknown and service.running():
+        async_to_sync(_ask_windows)(unknown)
+
+
+async def _ask_windows(models: Collection[str]) -> None:
+    engine = service.current().engine
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ASK_S):
+            await asyncio.gather(*(engine.window(model) for model in models), return_exceptions=True)
+
+
 def _models(current: str, chosen: str) -> list[dict[str, Any]]:
     """What can be chosen, each with its window; a model that was taken off the list stays where it is in use."""
     names = list(dict.fromkeys([*settings.CHAT_MODELS, current]))
@@ -191,6 +215,8 @@ def _cost(session: ChatSession) -> str:
         return ""
     tokens = measured.gauge.tokens
     written, read = choosing.price_of_prefix(session.model, tokens)
+    if 0 < written < LEAST_WORTH_SAYING:
+        return ""
     if not written:
         return _("The next message then sends all %(tokens)s tokens anew, past the cache.") % {"tokens": about(tokens)}
     text = _("The next message then sends all %(tokens)s tokens anew: about %(anew)s instead of %(cached)s.")

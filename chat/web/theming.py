@@ -5,6 +5,8 @@ from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
+from chat.web.pages import page
+
 COOKIE = "theme"
 THEMES = ("light", "dark")
 """What may stand in the cookie; without one the system decides."""
@@ -12,6 +14,7 @@ YEAR_S = 31_536_000
 
 
 @require_POST
+@page
 def theme(request: HttpRequest) -> HttpResponse:
     """Choose one, and go back to where that was done."""
     after = request.POST.get("next", "")

@@ -61,9 +61,8 @@ export const commands = ({ form, composer, shortcuts }) => {
       announce(say.pins);
     },
     status: () => {
-      const gauge = document.querySelector("#gauge .gauge");
-      const next = document.querySelector("#context h2 + p")?.textContent ?? "";
-      tell(gauge ? `${gauge.title}. ${next}` : say.uncounted);
+      const words = [...document.querySelectorAll("#context > h2, #context > h2 + p")].map((part) => part.textContent);
+      tell(words.length ? words.join(". ") : say.uncounted);
     },
     export: () => document.querySelector("#options a[download]")?.click(),
     rename: (words) => {
