@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from django.test import AsyncClient
 
-from chat.models import ChatSession, Document, Instructions, Preset, Thought, Turn
+from chat.models import ChatSession, Document, Instructions, Preference, Preset, Thought, Turn
 from chat.store.portable import dumping, reading, storing
 from chat.store.portable.naming import file_name
 from tests.web.conftest import add_turn
@@ -106,7 +106,8 @@ class TestEverything:
         ChatSession.objects.filter(pk=gone.pk).update(deleted_at=datetime(2026, 1, 1, tzinfo=UTC))
         Turn.objects.update(usage=USAGE)
         text = Instructions.objects.create(text="Be brief.", digest="x")
-        Preset.objects.create(owner=alice, name="Short", instructions=text)
+        short = Preset.objects.create(owner=alice, name="Short", instructions=text)
+        Preference.objects.create(user=alice, delete_after_days=30, preset=short)
         client.force_login(alice)
         response = client.get("/account/download/")
         archive = zipfile.ZipFile(io.BytesIO(body(response)))
@@ -114,6 +115,7 @@ class TestEverything:
         account = json.loads(archive.read("account.json"))
         assert (account["username"], account["email"]) == ("alice", "alice@example.org")
         assert account["presets"][0]["instructions"] == "Be brief."
+        assert account["preferences"] == {"delete_after_days": 30, "preset": "Short"}
         assert not {"password", "key"} & set(str(account).lower().split("'"))
         (tmp_path / "all.zip").write_bytes(archive.fp.getvalue())
         titles = [one.title for one in reading.read(tmp_path / "all.zip")]

@@ -78,7 +78,10 @@ def account(user: Any) -> dict[str, Any]:
         "last_name": user.last_name,
         "date_joined": user.date_joined.isoformat(),
         "last_login": user.last_login.isoformat() if user.last_login else None,
-        "preferences": {"delete_after_days": preference.delete_after_days if preference else None},
+        "preferences": {
+            "delete_after_days": preference.delete_after_days if preference else None,
+            "preset": preference.preset.name if preference and preference.preset else None,
+        },
         "presets": [
             {"name": one.name, "instructions": one.instructions.text, "created_at": one.created_at.isoformat()}
             for one in user.presets.select_related("instructions").order_by("name")
