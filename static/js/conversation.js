@@ -9,6 +9,8 @@ import { Waiting } from "./waiting.js";
 
 // What takes so long that who only listens must know of it.
 const SPOKEN = ["retrying", "compacting"];
+// After these the page looks at once what is wrong with the service (condition.js).
+const TROUBLE = ["unavailable", "storage"];
 const OFFLINE_AFTER_MS = 2_000;
 const STILL_TRYING_MS = 3_000;
 const POST_AGAIN_MS = 5_000;
@@ -41,6 +43,7 @@ export const converse = ({ main, form, scroll, post }) => {
   const rejected = (frame) => {
     const refused = composer.rejected(frame);
     if (refused) editing.lock(refused.of, false);
+    if (TROUBLE.includes(frame.code)) document.dispatchEvent(new Event("trouble"));
     if (frame.code === "busy") socket.hello();
   };
 
