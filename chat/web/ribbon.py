@@ -6,6 +6,7 @@ Thin is a summary, full height is word for word. Of a long conversation it shows
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -21,10 +22,10 @@ _SHAPES = {
     "verbatim": (20, "c-history"),
     "clamped": (12, "c-history"),
     "recalled": (20, "c-recall"),
-    "excluded": (2, "c-reserve"),
-    "omitted": (2, "c-reserve"),
+    "excluded": (4, "c-reserve"),
+    "omitted": (4, "c-reserve"),
 }
-_LEAST = 0.25
+_LEAST = 0.4
 """Width of the narrowest run, in per cent."""
 
 
@@ -52,11 +53,13 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Ribbon:
-    """What the template draws. `marks` are numbers of turns with their place; `label` says all of it in words."""
+    """What the template draws. `single`: a cell is one turn. `marks` are numbers of turns with a place; `label` says
+    all of it in words."""
 
+    single: bool
     cells: list[Cell]
     keys: list[Key]
-    marks: list[tuple[str, str, int]]
+    marks: list[tuple[str, str, str]]
     label: str
     caption: str
     detail: str
@@ -71,14 +74,15 @@ def ribbon(runs: Sequence[Run]) -> Ribbon:
     ]  # fmt: skip
     out = sum(run.last - run.first + 1 for run in runs if run.how in ("omitted", "excluded"))
     return Ribbon(
+        single=single,
         cells=[_cell(run, first, last, number) for run, first, last in spans],
         keys=_keys(runs),
         marks=_marks(runs, number),
         label="; ".join(f"{_turns(run.first, run.last)} {_how(run)}" for run in _merged(runs)),
-        caption=ngettext("%(n)s of %(n)s turn", "%(n)s of %(n)s turns", number) % {"n": number},
+        caption=ngettext("%(n)s of %(n)s turn", "%(n)s of %(n)s turns", number) % {"n": _digits(number)},
         detail=_("accounted for, none left out")
         if not out
-        else ngettext("accounted for, %(n)s left out", "accounted for, %(n)s left out", out) % {"n": out},
+        else ngettext("accounted for, %(n)s left out", "accounted for, %(n)s left out", out) % {"n": _digits(out)},
     )
 
 
@@ -110,7 +114,11 @@ def _counted(how: str, count: int) -> str:
         "excluded": ngettext("%(n)s turn excluded", "%(n)s turns excluded", count),
         "omitted": ngettext("%(n)s turn left out", "%(n)s turns left out", count),
     }
-    return said[how] % {"n": count}
+    return said[how] % {"n": _digits(count)}
+
+
+def _digits(count: int) -> str:
+    return number_format(count, force_grouping=True)
 
 
 def _how(run: Run) -> str:
@@ -126,8 +134,8 @@ def _how(run: Run) -> str:
 
 def _turns(first: int, last: int) -> str:
     if first == last:
-        return _("turn %(first)s") % {"first": first}
-    return _("turns %(first)s–%(last)s") % {"first": first, "last": last}
+        return _("turn %(first)s") % {"first": _digits(first)}
+    return _("turns %(first)s–%(last)s") % {"first": _digits(first), "last": _digits(last)}
 
 
 def _merged(runs: Sequence[Run]) -> list[Run]:
@@ -141,18 +149,18 @@ def _merged(runs: Sequence[Run]) -> list[Run]:
     return out
 
 
-def _marks(runs: Sequence[Run], number: int) -> list[tuple[str, str, int]]:
+def _marks(runs: Sequence[Run], number: int) -> list[tuple[str, str, str]]:
     """Numbers under the ribbon: where the way changes, as far as they don't stand in each other's way, and both ends.
 
     As (place, anchor, number).
     """
-    out = [("0%", "start", 1)]
+    out = [("0%", "start", "1")]
     last = 0.0
     for run in _merged(runs)[1:]:
         place = (run.first - 1) * 100 / number
         if place - last >= 6 and place <= 92:
-            out.append((f"{place:.3f}%", "start", run.first))
+            out.append((f"{place:.3f}%", "start", _digits(run.first)))
             last = place
     if number > 1:
-        out.append(("100%", "end", number))
+        out.append(("100%", "end", _digits(number)))
     return out
