@@ -154,7 +154,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
-        " PRAGMA temp_store=MEMORY; PRAGMA cache_size=-20000;",
+        " PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4000;",
     }
     # Opening SQLite costs more than most queries; a thread keeps its connection.
     _database["CONN_MAX_AGE"] = None
