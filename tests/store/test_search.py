@@ -118,6 +118,7 @@ def test_only_ones_own_conversations_are_searched(session: ChatSession, bob: Any
     said(session, 2, "zeppelin", "zeppelin")
     ChatSession.objects.filter(pk=session.pk).update(title="zeppelin")
     assert found(bob, "zeppelin") == []
+    assert search.find(bob, "zeppelin").hits == 0
     theirs = conversation(bob, 3)
     said(theirs, 1, "zeppelin")
     assert found(bob, "zeppelin") == [str(theirs.pk)]
