@@ -72,3 +72,14 @@ def test_one_that_is_pinned_too_stands_once(history: History) -> None:
     texts = "\n".join(block.text for message in built.request.messages for block in message.blocks)
     assert texts.count("Question 6.") == 1
     assert (5, 8, "verbatim") in runs(built)
+
+
+def test_where_only_they_give_way_the_window_stays(history: History) -> None:
+    turns = tuple(one for one in history.turns if one.restored or one.number > 18)
+    summaries = (history.summaries[0], replace(history.summaries[1], last=18))
+    short = replace(history, turns=turns, summaries=summaries, window_from=19)
+    whole = assemble(short, PROMPT, split(200_000), COUNTER, model="m").manifest.estimated
+    built = assemble(short, PROMPT, split(200_000), COUNTER, model="m", limit=whole - 1)
+    assert (built.manifest.window_from, built.manifest.restored) == (19, ((8, 8),))
+    assert built.manifest.trimmed
+    assert (5, 7, "omitted") in runs(built)
