@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -94,12 +95,15 @@ def settle(session: ChatSession, number: int, head_id: int | None, head_number: 
     coverage.tell(session.pk)
 
 
-def versions(session_id, first: int, last: int) -> dict[int | None, list[int]]:
-    """The versions of turns `first`..`last` beside the active path: ids by parent. One query, few rows."""
+def versions(session_id, first: int, last: int) -> dict[int | None, list[tuple[datetime, int]]]:
+    """The versions of turns `first`..`last` beside the active path, as (when they were made, id), by parent.
+
+    One query, few rows. The ids alone say nothing of the order: an import stores the active path first.
+    """
     beside = Turn.objects.filter(session_id=session_id, active=False, number__range=(first, last))
-    out: dict[int | None, list[int]] = {}
-    for parent, turn in beside.values_list("parent_id", "pk"):
-        out.setdefault(parent, []).append(turn)
+    out: dict[int | None, list[tuple[datetime, int]]] = {}
+    for parent, at, turn in beside.values_list("parent_id", "created_at", "pk"):
+        out.setdefault(parent, []).append((at, turn))
     return out
 
 

@@ -136,6 +136,7 @@ def _rows(session: ChatSession):
         "closed_at",
         "kind",
         "parent_id",
+        "created_at",
         "thought__tokens",
         "thought__seconds",
         "pinned_since",
@@ -178,9 +179,9 @@ def _shown(session: ChatSession, rows: Iterable[Turn], editing: int | None = Non
     ]
 
 
-def _place(turn: Turn, others: Sequence[int]) -> dict[str, Any]:
-    """Where a turn stands among its versions; `others` are the ids of those that are not shown."""
-    line = sorted([*others, turn.pk])
+def _place(turn: Turn, others: Sequence[tuple[datetime, int]]) -> dict[str, Any]:
+    """Where a turn stands among its versions, oldest first; `others` are those that are not shown."""
+    line = [pk for _, pk in sorted([*others, (turn.created_at, turn.pk)])]
     at = line.index(turn.pk)
     return {
         "position": at + 1,
