@@ -245,3 +245,17 @@ class TestCalls:
     async def test_fifty_streams_at_once_keep_apart(self, provider: Steady) -> None:
         replies = await asyncio.gather(*(said(provider, f"My ticket is T-{number}.") for number in range(50)))
         assert all(f"**T-{number}**" in reply for number, reply in enumerate(replies))
+
+
+@pytest.mark.parametrize(
+    ("supported", "adaptive", "enabled", "kind"),
+    [(True, True, True, "adaptive"), (True, False, True, "enabled"), (False, False, False, "none"), (None, 0, 0, "")],
+)
+async def test_how_a_model_thinks_is_what_the_models_api_says(supported, adaptive, enabled, kind) -> None:
+    types = {name: {"supported": bool(can)} for name, can in (("adaptive", adaptive), ("enabled", enabled))}
+    told = None if supported is None else {"thinking": {"supported": supported, "types": types}}
+    entry = {"id": MODEL, "max_input_tokens": 200_000, "max_tokens": 64_000, "capabilities": told}
+    answers = httpx2.MockTransport(lambda request: httpx2.Response(200, json=entry))
+    provider = AnthropicProvider(api_key="k", http_client=lambda: httpx2.AsyncClient(transport=answers))
+    assert (await provider.window(MODEL)).thinking == kind
+    await provider.close()

@@ -54,6 +54,12 @@ WRONG: dict[str, Request] = {
     "an unknown field of a tool": request("a", tools=({"name": "look", "input_schema": {}, "colour": "red"},)),
     "no model": request("a", model=""),
     "no room for a reply": request("a", max_tokens=0),
+    "thinking of an unknown kind": request("a", thinking={"type": "deep"}),
+    "thinking with an unknown field": request("a", thinking={"type": "adaptive", "budget_tokens": 2_000}),
+    "thinking with too little": request("a", max_tokens=4_000, thinking={"type": "enabled", "budget_tokens": 1_023}),
+    "thinking that leaves no reply": request(
+        "a", max_tokens=2_000, thinking={"type": "enabled", "budget_tokens": 2_000}
+    ),
 }
 RIGHT: dict[str, Request] = {
     "one message": request("a"),
@@ -61,6 +67,8 @@ RIGHT: dict[str, Request] = {
     "a longer conversation": request("a", "b", "c"),
     "a call with its result": request(messages=(user(text("a")), assistant(text("b"), CALL), user(RESULT, text("c")))),
     "four breakpoints": request(messages=(user(*(text(str(n), cache=True) for n in range(4))),)),
+    "thinking as it likes": request("a", thinking={"type": "adaptive", "display": "summarized"}),
+    "thinking within bounds": request("a", max_tokens=2_000, thinking={"type": "enabled", "budget_tokens": 1_024}),
     "breakpoints of an hour": request(messages=(user(text("a", cache=True)),), ttl="1h"),
     "a tool": request("a", tools=({"name": "look", "description": "Looks.", "input_schema": {"type": "object"}},)),
 }
