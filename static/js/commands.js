@@ -2,6 +2,7 @@
 // in the transcript; what is none is sent as it is written. The list stands in the sheet of shortcuts, once.
 
 import { announce } from "./announcing.js";
+import { compactNow } from "./deciding.js";
 
 const TYPING = /^\/([a-z]*)$/;
 const WHOLE = /^\/([a-z]+)(?:[ \t]+(\S[^\n]*))?$/;
@@ -53,7 +54,7 @@ export const commands = ({ form, composer, shortcuts }) => {
   };
 
   const doing = {
-    compact: () => document.querySelector('#options [data-dialog="compact"]')?.click(),
+    compact: compactNow,
     pin: () => {
       const pin = [...document.querySelectorAll('#transcript [id^="pin-"]')].at(-1);
       if (!pin || pin.getAttribute("aria-pressed") === "true") return tell(pin ? say.pinned : say.nothing);
