@@ -54,10 +54,9 @@ def expire(temporary_s: float, most: int = EXPIRED_AT_ONCE) -> list[UUID]:
         late.append(standing.filter(brought, owner_id=owner_id, updated_at__lt=until))
     gone: list[UUID] = []
     for found in late:
-        for pk in list(found.values_list("pk", flat=True)[: most - len(gone)]):
-            # Asked again: a message may have come meanwhile.
-            if found.filter(pk=pk).update(deleted_at=Now()):
-                gone.append(pk)
+        due = list(found.values_list("pk", flat=True)[: most - len(gone)])
+        # Asked again: a message may have come meanwhile.
+        gone += [pk for pk in due if found.filter(pk=pk).update(deleted_at=Now())]
     return gone
 
 
