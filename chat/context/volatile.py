@@ -89,7 +89,7 @@ class Found:
 
 
 def find(text: str, names: Iterable[str] = ()) -> tuple[Found, ...]:
-    """What may change from request to request in this prompt, in order; at most MOST pieces. `names`: the user's own."""
+    """What may change from request to request in a prompt, in order; at most MOST pieces. `names`: the user's own."""
     taken: list[Found] = []
     for one in _all(text, names):
         end = one.start + len(one.text)

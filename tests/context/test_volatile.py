@@ -11,7 +11,9 @@ FOUND = {
         "1er mai 2026", "22 de noviembre de 2026", "22 novembre", "22 de março de 2026", "22 listopada 2026",
         "22 ноября 2026", "22 Kasım 2026", "2026年11月22日", "2026년 11월 22일", "22 oktober 2026",
     ],
-    "time": ["14:35", "09:05", "14:35:10", "2:30 pm", "3 p.m.", "14 Uhr", "14.30 Uhr", "14h30", "9 o’clock", "14時35分"],
+    "time": [
+        "14:35", "09:05", "14:35:10", "2:30 pm", "3 p.m.", "14 Uhr", "14.30 Uhr", "14h30", "9 o’clock", "14時35分",
+    ],
     "uuid": ["3f2b8c1e-9d4a-4c1b-8e2f-0a1b2c3d4e5f"],
     "email": ["lena.k+shop@example.co.uk"],
     "placeholder": ["{name}", "{{ user.name }}", "${DATE}", "%(today)s", "{user_id}"],
