@@ -8,6 +8,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from chat.models.literal import one_of
+
 
 class Instructions(models.Model):
     """A system prompt. Rows are never edited, so that the cached prefix of every session that uses it stays.
@@ -136,12 +138,12 @@ class TurnQuerySet(models.QuerySet):
         return self.filter(status__in=Turn.TERMINAL)
 
     def live(self) -> "TurnQuerySet":
-        """Turns that are waiting for a runner or being answered."""
-        return self.filter(status__in=Turn.LIVE)
+        """Turns that are waiting for a runner or being answered: few, and found by an index of their own."""
+        return self.filter(one_of("status", *Turn.LIVE))
 
     def live_in(self, session_id) -> "TurnQuerySet":
-        """The live turn of a session, if it has one. It is always the head, and is looked for there: SQLite doesn't
-        use the partial index for states that are bound values, and would read every turn of the session."""
+        """The live turn of a session, if it has one. It is always the head, and is looked for there: SQLite may choose
+        the index of the path instead, and read every turn of the session."""
         return self.live().filter(pk__in=ChatSession.objects.filter(pk=session_id).values("head_id"))
 
 
@@ -302,8 +304,8 @@ class Thought(models.Model):
 class Manifest(models.Model):
     """What one request was made of, by reference: runs of turns, parts, the budget report. No text.
 
-    `ranges`: [[first, last, how, by, tokens]], tiling 1..number. `parts`: [[role, component, ref, tokens, cache, check,
-    recipe]], the recipe only where it is not the usual one (see `context.recipes`; of layout 1 the first five). `frame`:
+    `ranges`: [[first, last, how, by, tokens]], tiling 1..number. `parts`: [[role, component, ref, tokens, cache,
+    check, recipe]], the recipe only where it is not the usual one (see `context.recipes`; of layout 1 the first five). `frame`:
     what stood in the body beside them, numbers and switches (layout 1: None). `budget`: [[component, budget, used,
     before]]. `estimated` and `measured` in tokens of input.
     """

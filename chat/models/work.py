@@ -4,6 +4,16 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from chat.models.literal import one_of
+
+
+class JobQuerySet(models.QuerySet):
+    """Jobs by what becomes of them."""
+
+    def open(self) -> "JobQuerySet":
+        """Jobs that wait or run: few, and found by an index of their own."""
+        return self.filter(one_of("state", *Job.OPEN))
+
 
 class Job(models.Model):
     """Background work as a row: enqueued by an insert in the caller's transaction, claimed by a conditional update."""
@@ -14,6 +24,8 @@ class Job(models.Model):
         DONE = "done"
         FAILED = "failed"
         CANCELLED = "cancelled"
+
+    OPEN = (State.DUE, State.RUNNING)
 
     kind = models.CharField(max_length=20)
     session = models.ForeignKey("chat.ChatSession", models.CASCADE, null=True, blank=True, related_name="jobs")
@@ -29,6 +41,8 @@ class Job(models.Model):
     progress = models.JSONField(null=True, blank=True, help_text="How far it is, and what it came to: numbers, codes.")
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = JobQuerySet.as_manager()
 
     class Meta:
         indexes = [

@@ -87,8 +87,10 @@ def reap_turns() -> list[tuple[int, object, str]]:
     Those out of attempts fail; those that somebody had asked to stop are stopped, not answered once more.
     """
     out: list[tuple[int, object, str]] = []
-    expired = Turn.objects.filter(status=Turn.Status.RUNNING).filter(
-        Q(lease_until__lt=Now()) | Q(lease_until__isnull=True)
+    expired = (
+        Turn.objects.live()
+        .filter(status=Turn.Status.RUNNING)
+        .filter(Q(lease_until__lt=Now()) | Q(lease_until__isnull=True))
     )
     rows = expired.values_list("pk", "session_id", "epoch", "attempt", "cancel_requested")
     for pk, session_id, epoch, attempt, cancelled in list(rows):
@@ -118,7 +120,7 @@ def enqueue(kind: str, session_id=None, *, priority: int = 0, delay_s: float = 0
     Job.objects.bulk_create(
         [Job(kind=kind, session_id=session_id, priority=priority, args=args)], ignore_conflicts=True
     )
-    open_job = Job.objects.filter(kind=kind, session_id=session_id, state=Job.State.DUE)
+    open_job = Job.objects.open().filter(kind=kind, session_id=session_id, state=Job.State.DUE)
     if delay_s:
         open_job.filter(attempts=0).update(run_after=Now() + timedelta(seconds=delay_s))
     open_job.filter(priority__lt=priority).update(priority=priority)
@@ -128,7 +130,7 @@ def enqueue(kind: str, session_id=None, *, priority: int = 0, delay_s: float = 0
 def claim_job(owner: str, kinds: list[str], lease_s: float) -> tuple[Job, Claim] | None:
     """Take the most urgent due job of these kinds, or None."""
     with transaction.atomic():
-        due = Job.objects.filter(kind__in=kinds, state=Job.State.DUE, run_after__lte=Now())
+        due = Job.objects.open().filter(kind__in=kinds, state=Job.State.DUE, run_after__lte=Now())
         job = _first(due.order_by("-priority", "run_after", "id"))
         claim = _take(job, owner, lease_s)
         return (job, claim) if claim else None
@@ -138,7 +140,7 @@ def claim_for_session(kind: str, session_id, owner: str, lease_s: float) -> Clai
     """Make and take the session's job of this kind at once; None while somebody else is at it."""
     with transaction.atomic():
         enqueue(kind, session_id)
-        job = Job.objects.filter(kind=kind, session_id=session_id, state=Job.State.DUE).first()
+        job = Job.objects.open().filter(kind=kind, session_id=session_id, state=Job.State.DUE).first()
         return _take(job, owner, lease_s)
 
 
@@ -158,13 +160,12 @@ def _take(job: Job | None, owner: str, lease_s: float) -> Claim | None:
 
 def is_open(kind: str, session_id) -> bool:
     """Whether a job of this kind waits or runs for the session."""
-    open_states = (Job.State.DUE, Job.State.RUNNING)
-    return Job.objects.filter(kind=kind, session_id=session_id, state__in=open_states).exists()
+    return Job.objects.open().filter(kind=kind, session_id=session_id).exists()
 
 
 def is_running(kind: str, session_id) -> bool:
     """Whether somebody is at the session's job of this kind now."""
-    return Job.objects.filter(kind=kind, session_id=session_id, state=Job.State.RUNNING).exists()
+    return Job.objects.open().filter(kind=kind, session_id=session_id, state=Job.State.RUNNING).exists()
 
 
 def args_of(claim: Claim) -> dict[str, Any]:
@@ -181,9 +182,9 @@ def hurry(kind: str, session_id, *, priority: int, **args) -> int | None:
     """Have a job of this kind run as soon as can be, as a person asked for it; its id. One that runs already is told
     as it is."""
     enqueue(kind, session_id, priority=priority, **args)
-    own = Job.objects.filter(kind=kind, session_id=session_id)
+    own = Job.objects.open().filter(kind=kind, session_id=session_id)
     own.filter(state=Job.State.DUE).update(args=args, run_after=Now(), progress=None)
-    return own.filter(state__in=(Job.State.DUE, Job.State.RUNNING)).values_list("pk", flat=True).first()
+    return own.values_list("pk", flat=True).first()
 
 
 def beat_job(claim: Claim, lease_s: float) -> bool:
@@ -211,7 +212,7 @@ def finish_job(claim: Claim, *, error: str = "", retry_in_s: float | None = None
 
 def reap_jobs() -> int:
     """Give jobs whose lease ran out back to the queue, or fail them when they are out of attempts."""
-    expired = Job.objects.filter(state=Job.State.RUNNING, lease_until__lt=Now())
+    expired = Job.objects.open().filter(state=Job.State.RUNNING, lease_until__lt=Now())
     failed = expired.filter(attempts__gte=MOST_JOB_ATTEMPTS).update(
         state=Job.State.FAILED, error="owner_lost", lease_until=None, finished_at=Now()
     )

@@ -85,7 +85,11 @@ _LEASE = {
 # Who claims, its lease in seconds; again who, the courtesy in seconds, most rows. On PostgreSQL the rows are found
 # before the update begins: with IN a plan may ask the subquery again and lock more of them than its LIMIT.
 _TAKEN = "status = 'running', owner = %s, epoch = epoch + 1, attempt = attempt + 1"
-_WAITING = f"SELECT id FROM {_TURNS} WHERE status = 'queued' AND (owner = %s OR owner = '' OR created_at < "
+# The first condition is that of the index: SQLite uses it only where it is repeated (models.literal).
+_WAITING = (
+    f"SELECT id FROM {_TURNS} WHERE status IN ('queued', 'running') AND status = 'queued'"
+    " AND (owner = %s OR owner = '' OR created_at < "
+)
 _CLAIMED = "RETURNING id, session_id, epoch, attempt, reply"
 _CLAIMS = {
     "postgresql": f"""

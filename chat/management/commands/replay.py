@@ -105,7 +105,7 @@ class Command(BaseCommand):
         others = Worker.objects.filter(kinds__contains="turn", beat_at__gt=timezone.now() - ALIVE)
         if service.running() or others.exists():
             raise CommandError("A server is running on this database: stop it first, or give another DATABASE_URL.")
-        waiting = Job.objects.filter(state__in=(Job.State.DUE, Job.State.RUNNING)).exists()
+        waiting = Job.objects.open().exists()
         if waiting or Turn.objects.live().exists():
             raise CommandError("Turns or jobs are waiting in this database: let a server finish them first.")
 
