@@ -7,7 +7,7 @@ import { compactNow } from "./deciding.js";
 const TYPING = /^\/([a-z]*)$/;
 const WHOLE = /^\/([a-z]+)(?:[ \t]+(\S[^\n]*))?$/;
 // Only these take words behind their name; of the others such a line is a message.
-const WITH_WORDS = ["rename", "search"];
+const WITH_WORDS = ["compact", "rename", "search"];
 
 const known = () =>
   [...document.querySelectorAll("#shortcuts dd[data-command]")].map((place) => ({
