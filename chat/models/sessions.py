@@ -305,9 +305,9 @@ class Manifest(models.Model):
     """What one request was made of, by reference: runs of turns, parts, the budget report. No text.
 
     `ranges`: [[first, last, how, by, tokens]], tiling 1..number. `parts`: [[role, component, ref, tokens, cache,
-    check, recipe]], the recipe only where it is not the usual one (see `context.recipes`; of layout 1 the first five). `frame`:
-    what stood in the body beside them, numbers and switches (layout 1: None). `budget`: [[component, budget, used,
-    before]]. `estimated` and `measured` in tokens of input.
+    check, recipe]], the recipe only where it is not the usual one (see `context.recipes`; of layout 1 the first
+    five). `frame`: what stood in the body beside them, numbers and switches (layout 1: None). `budget`:
+    [[component, budget, used, before]]. `estimated` and `measured` in tokens of input.
     """
 
     LAYOUT = 2
