@@ -50,7 +50,7 @@ async def connect(database: Database, standin_options: dict[str, Any] | None = N
     if settings.CHAT_STANDIN:
         standin = await start_standin(
             window=settings.CHAT_CONTEXT_WINDOW or 200_000,
-            models=[settings.CHAT_MODEL, settings.CHAT_SUMMARY_MODEL],
+            models=[*settings.CHAT_MODELS, settings.CHAT_MODEL, settings.CHAT_SUMMARY_MODEL],
             **{"delay_ms": settings.CHAT_STANDIN_DELAY_MS, **(standin_options or {})},
         )
         client = AnthropicProvider(api_key=STANDIN_KEY, base_url=standin.base_url, timeouts=timeouts())

@@ -20,15 +20,15 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from chat import service
-from chat.context import budget as budgets
 from chat.context import documents as context
 from chat.context.budget import BudgetError
 from chat.context.tokens import Counter
 from chat.documents import names
 from chat.documents.extraction import Extraction
 from chat.documents.refusals import Refused
+from chat.flow import engine, windows
 from chat.flow.engine import UnknownWindow
-from chat.models import ChatSession, Document, Model
+from chat.models import ChatSession, Document
 from chat.store import documents
 from chat.store.rates import Window
 from chat.web import chips, sending
@@ -178,24 +178,19 @@ async def _budget(session: ChatSession) -> int:
     instructions = session.instructions.text
     try:
         if service.running():
-            return (await service.current().engine.budget(session.model, instructions)).documents
-        return await sending.read(_split, session.model, instructions)
+            own = service.current().engine
+            return (await own.budget(session.model, instructions, thinking=session.thinking)).documents
+        return await sending.read(_split, session.model, instructions, session.thinking)
     except (UnknownWindow, BudgetError):
         raise NotTaken("window") from None
 
 
-def _split(model: str, instructions: str) -> int:
+def _split(model: str, instructions: str, thinking: bool) -> int:
     """The same in a process that reaches no model: by the setting, or by what the service last said."""
-    window = settings.CHAT_CONTEXT_WINDOW or Model.objects.filter(pk=model).values_list("window", flat=True).first()
-    if not window:
+    info = windows.stored(model)
+    if info is None:
         raise UnknownWindow(model)
-    split = budgets.split(
-        window,
-        preset=budgets.parse(settings.CHAT_BUDGET),
-        response=settings.CHAT_RESPONSE_TOKENS,
-        system_tokens=Counter().count(instructions),
-    )
-    return split.documents
+    return engine.split(info, Counter().count(instructions), thinking=thinking).documents
 
 
 def _by_script(request: HttpRequest) -> bool:
