@@ -110,6 +110,9 @@ def test_a_ping_that_comes_alone_is_answered_at_once() -> None:
         masked(PING) + masked(PING), masked(PING, Opcode.BINARY), masked(PING, fin=False), masked(PING, Opcode.CONT),
         masked(PING, Opcode.PING), Frame(Opcode.TEXT, PING).serialize(mask=False),
     ],
+    # The masks are random, and two workers must find the same names.
+    ids=["another frame", "empty", "too long", "cut", "nothing", "a head", "two", "binary", "a part", "a rest",
+         "a real ping", "not masked"],
 )  # fmt: skip
 def test_anything_else_goes_the_usual_way_untouched(data: bytes) -> None:
     socket = Answering()
