@@ -26,7 +26,7 @@ def body(response) -> bytes:
 def rich(compressed):
     """A conversation with a summary, a notice, a document, a thought and two versions of its last turn."""
     last = compressed.head
-    Thought.objects.create(turn=last, text="Let me think.", tokens=4)
+    Thought.objects.create(turn=last, text="Let me think.", tokens=4, seconds=3)
     Document.objects.create(
         session=compressed, turn=last, name="plan.txt", kind="text", text="one two", size=7, tokens=2,
         digest="ab" * 32,
@@ -56,7 +56,8 @@ class TestAConversation:
         again = dumping.dump(copy)
         document = {"digest": again["documents"][0]["digest"]}
         assert again == json.loads(text) | {"documents": [json.loads(text)["documents"][0] | document]}
-        assert [turn.get("thought") for turn in again["turns"]].count({"text": "Let me think.", "tokens": 4}) == 1
+        thought = {"text": "Let me think.", "tokens": 4, "seconds": 3}
+        assert [turn.get("thought") for turn in again["turns"]].count(thought) == 1
 
     def test_reads_as_markdown_with_its_notices_summaries_and_attachments(self, client, alice, rich):
         client.force_login(alice)

@@ -23,7 +23,7 @@ SUMMARY = (
 NOTICE = ("kind", "first", "last", "tokens_before", "tokens_after", "model", "created_at", "ended_at")
 FACT = ("kind", "value", "quote", "since", "pinned", "made_by", "created_at", "forgotten_at")
 DOCUMENT = ("name", "kind", "text", "digest", "size", "tokens", "since", "created_at", "removed_at")
-THOUGHT = ("text", "tokens")
+THOUGHT = ("text", "tokens", "seconds")
 FEEDBACK = ("reason", "created_at")
 
 USAGE = ("input", "cache_read", "cache_write", "output")
