@@ -199,7 +199,7 @@ class Known:
     def known_window(self, model: str) -> ModelInfo | None:
         return ModelInfo(id=model, window=self.window) if self.window else None
 
-    def budget_of(self, info: ModelInfo, instructions: str) -> Any:
+    def budget_of(self, info: ModelInfo, instructions: str, thinking: bool = False) -> Any:
         return budget.split(info.window)
 
 
