@@ -72,8 +72,6 @@ def furnish(env: dict[str, str], base_url: str, people: int) -> Place:
         "ANTHROPIC_BASE_URL": base_url,
         "CHAT_STANDIN": "false",
         "CHAT_TITLES": "code",
-        # A title by a model is a call of its own, which has nothing to do with streaming.
-        "CHAT_TITLES": "code",
         "CHAT_CONTEXT_WINDOW": "200000",
         "CHAT_RUNNER_SLOTS": str(SLOTS),
     }
