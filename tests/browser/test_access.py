@@ -114,7 +114,7 @@ def test_a_screen_reader_hears_a_reply_once_when_it_is_whole(visit):
     assert "live" not in told("log", "Conversation")
     settled(page)
     assert "busy" not in told("article", "Turn 1")
-    page.wait_for_function("heard.length")
+    page.wait_for_function("() => heard.length")
     reply = page.locator("article .reply").inner_text().strip()
     assert len(reply) > 300
     assert page.evaluate("heard") == [["polite", reply]]

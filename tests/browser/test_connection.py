@@ -78,7 +78,7 @@ def wired(visit, path="/", **options):
     wires = Wires(page)
     page.reload()
     ready(page)
-    page.wait_for_function("document.getElementById('offline').hidden")
+    page.wait_for_function("() => document.getElementById('offline').hidden")
     return page, wires
 
 
@@ -132,7 +132,7 @@ class TestALostAnswer:
         page, wires = wired(visit)
         wires.mute = lambda text: '"accepted"' in text or '"status"' in text or '"snapshot"' in text
         send(page, "My order number is A-7731.")
-        page.wait_for_function("document.querySelector('#message').readOnly")
+        page.wait_for_function("() => document.querySelector('#message').readOnly")
         assert any('"type":"send"' in text for text in wires.sent)
         wires.mute = lambda text: False
         wires.close(1011)
@@ -150,7 +150,7 @@ class TestALostAnswer:
         page, wires = wired(visit)
         wires.deaf = True
         send(page, "My order number is A-7731.")
-        page.wait_for_function("document.querySelector('#message').readOnly")
+        page.wait_for_function("() => document.querySelector('#message').readOnly")
         expect(page.get_by_role("article")).to_have_count(0)
         wires.deaf = False
         page.reload()
@@ -163,7 +163,7 @@ class TestALostAnswer:
         path = page.url.removeprefix(visit.site.url)
         wires.deaf = True
         send(page, "My order number is A-7731.")
-        page.wait_for_function("document.querySelector('#message').readOnly")
+        page.wait_for_function("() => document.querySelector('#message').readOnly")
         # As if it had been long ago.
         page.evaluate(
             """() => {
@@ -223,7 +223,7 @@ class TestARefusal:
         page, wires = wired(visit)
         wires.deaf = True
         send(page, "Words that must not be lost")
-        page.wait_for_function("document.querySelector('#message').readOnly")
+        page.wait_for_function("() => document.querySelector('#message').readOnly")
         rejected(wires, code)
         expect(page.locator("#said")).to_contain_text(sentence)
         box = page.get_by_role("textbox", name="Message")
@@ -236,7 +236,7 @@ class TestARefusal:
         page, wires = wired(visit)
         wires.deaf = True
         send(page, "Words that must not be lost")
-        page.wait_for_function("document.querySelector('#message').readOnly")
+        page.wait_for_function("() => document.querySelector('#message').readOnly")
         rejected(wires, "busy")
         waiting = page.get_by_role("region", name="Waiting to be sent")
         expect(waiting).to_contain_text("Words that must not be lost")
@@ -246,7 +246,7 @@ class TestARefusal:
         page, wires = wired(visit)
         wires.deaf = True
         send(page, "One more")
-        page.wait_for_function("document.querySelector('#message').readOnly")
+        page.wait_for_function("() => document.querySelector('#message').readOnly")
         rejected(wires, "quota", retry_after_ms=3_600_000)
         expect(page.locator("#said")).to_contain_text(re.compile(r"it goes on at \d{1,2}:\d\d"))
 
@@ -255,11 +255,11 @@ class TestARefusal:
         page, wires = wired(visit)
         wires.deaf = True
         send(page, "Perhaps stored")
-        page.wait_for_function("document.querySelector('#message').readOnly")
+        page.wait_for_function("() => document.querySelector('#message').readOnly")
         first = rejected(wires, code)
         expect(page.get_by_role("textbox", name="Message")).to_be_editable()
         page.get_by_role("button", name="Send").click()
-        page.wait_for_function("document.querySelector('#message').readOnly")
+        page.wait_for_function("() => document.querySelector('#message').readOnly")
         second = re.search(r'"client_id":"([^"]+)"', wires.sent[-1])[1]
         assert (first == second) is same
 
@@ -294,7 +294,7 @@ class TestTheWire:
         page, wires = wired(visit)
         wires.deaf = True
         send(page, "Hello")
-        page.wait_for_function("document.querySelector('#message').readOnly")
+        page.wait_for_function("() => document.querySelector('#message').readOnly")
         client_id = re.search(r'"client_id":"([^"]+)"', wires.sent[-1])[1]
         wires.say(f'{{"v":1,"type":"accepted","client_id":"{client_id}","number":1,"turn":9000001,"duplicate":false}}')
         head = '"v":1,"turn":9000001'
@@ -313,7 +313,7 @@ class TestTheWire:
         page, wires = wired(visit)
         wires.deaf = True
         send(page, "Hello")
-        page.wait_for_function("document.querySelector('#message').readOnly")
+        page.wait_for_function("() => document.querySelector('#message').readOnly")
         client_id = re.search(r'"client_id":"([^"]+)"', wires.sent[-1])[1]
         wires.say(f'{{"v":1,"type":"accepted","client_id":"{client_id}","number":1,"turn":9000001,"duplicate":false}}')
         wires.say('{"v":1,"type":"status","turn":9000001,"phase":"retrying","since_ms":1500}')
@@ -348,7 +348,7 @@ class TestTheWire:
         wires.close(4012)
         page.wait_for_timeout(1_000)
         assert len(wires.sent) == before
-        page.wait_for_function("document.getElementById('offline').hidden", timeout=10_000)
+        page.wait_for_function("() => document.getElementById('offline').hidden", timeout=10_000)
         deadline = time.monotonic() + 10
         while len(wires.sent) == before and time.monotonic() < deadline:
             page.wait_for_timeout(100)

@@ -59,6 +59,8 @@ def test_two_turns_are_compared_and_are_what_the_upstream_received(site, visit):
     expect(dialog).to_be_hidden()
     expect(opener).to_be_focused()
     page.keyboard.press("Enter")
+    # Loaded anew, it begins with the message again.
+    expect(dialog.get_by_role("region", name="Selected segment")).to_contain_text("What is my order number?")
     first.press("Enter")
     dialog.get_by_role("link", name="Go to turn 1").press("Enter")
     expect(dialog).to_be_hidden()

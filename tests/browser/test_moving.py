@@ -91,10 +91,10 @@ def test_a_link_is_shared_read_by_a_stranger_and_revoked(visit, site):
 def test_whoever_leaves_takes_everything_along_and_leaves_nothing(visit, site):
     site.python(
         "from django.contrib.auth import get_user_model as model\n"
-        "model().objects.create_user('leaver', 'leaver@example.org', 'a long quiet river')"
+        "model().objects.create_user('parting', 'parting@example.org', 'a long quiet river')"
     )
     page = visit("/accounts/login/", anonymous=True, base_url=site.url)
-    page.get_by_label("Username").fill("leaver")
+    page.get_by_label("Username").fill("parting")
     page.get_by_label("Password").fill("a long quiet river")
     page.get_by_role("button", name="Sign in").click()
     bring_in(page, "conversations.json", json.dumps([PLAN]).encode())
