@@ -230,6 +230,13 @@ class TestMarkdown:
         assert "- Likes red (note)" in text
         assert text.index("Noted.") < text.index("compressed for length") < text.index("## Turn 2")
 
+    def test_our_own_words_are_not_told_as_the_users(self, alice: Any) -> None:
+        session = rich(alice)
+        session.turns.filter(number=2, active=True).update(kind=Turn.Kind.CONTINUE, prompt="Go on where it stopped.")
+        text = markdown.render(session)
+        assert "Go on where it stopped." not in text
+        assert "## Turn 2\n\n*Continued*" in text
+
 
 def run(name: str, *args: Any, **options: Any) -> str:
     out = StringIO()

@@ -67,7 +67,8 @@ def _siblings(session: ChatSession) -> dict[int, int]:
 
 def _turn(turn: Turn, others: int, attached: list[str]) -> Iterable[str]:
     yield f"## Turn {turn.number}"
-    yield f"**User:**\n\n{turn.prompt}"
+    # The words that ask for the rest of a reply are ours, not the user's.
+    yield "*Continued*" if turn.kind == Turn.Kind.CONTINUE else f"**User:**\n\n{turn.prompt}"
     if attached:
         yield f"*Attached: {', '.join(attached)}*"
     yield f"**Assistant:**\n\n{turn.reply}" if turn.reply else "**Assistant:** *(no reply)*"
