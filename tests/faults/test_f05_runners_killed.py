@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.faults.harness import Page, eventually, measured, percentile
+from tests.faults.harness import Page, eventually, measured, offered, percentile
 
 TAKEOVER_S = 25.0
 # A lease for the rows whose figure is not about the lease; the default one is 15 / 5 / 5 s.
@@ -173,7 +173,7 @@ async def test_f08_a_turn_whose_runner_is_killed_twice_fails_with_its_part_kept_
     assert reply.done["status"] == "failed"
     status, text = web.get(f"/c/{page.session}/", cookie=page.cookie)
     assert status == 200
-    assert f'data-retry="{call.turn}"' in text, "Retry is offered"
+    assert offered(text, "retry", call.turn), "Retry is offered"
     upstream.settings(delay_ms=1)
     again, whole = await page.send_and_read(asked, op="retry", of=call.turn)
     assert own.turn(again.turn)["status"] == "complete"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.harness import Page, Site, measured
+from tests.faults.harness import Page, Site, measured, offered
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -132,7 +132,7 @@ async def test_f25_a_wait_of_two_hours_fails_at_once_and_is_named(begin, upstrea
     assert len(upstream.calls("How long must I wait?")) == 1
     text = shown(web, page)
     assert "It asks to wait 2 hours (until" in text
-    assert f'data-retry="{call.turn}"' in text
+    assert offered(text, "retry", call.turn)
 
 
 async def test_f26_a_wait_of_three_seconds_is_waited_for(begin, upstream):
@@ -180,7 +180,7 @@ async def test_f28_a_reply_that_breaks_off_twice_is_left_to_a_person(begin, upst
     assert (reply.done["status"], reply.text) == ("failed", turn["reply"])
     assert {record["outcome"] for record in upstream.calls("Write 1200 words about an end")} == {"cut"}
     text = shown(web, page)
-    assert f'data-retry="{call.turn}"' in text
+    assert offered(text, "retry", call.turn)
     assert "The text above is kept." in text
     measured("F28", "the same twice: characters kept, Retry offered", len(turn["reply"]))
 
@@ -240,7 +240,7 @@ async def test_f32_a_reply_that_was_cut_off_is_stored_so_and_can_be_continued(be
     call, reply = await page.send_and_read("Write 300 words about an end")
     turn = own.turn(call.turn)
     assert (turn["status"], turn["stop_reason"], turn["reply"]) == ("truncated", reason, reply.text)
-    assert f'data-continue="{call.turn}"' in shown(web, page)
+    assert offered(shown(web, page), "continue", call.turn)
     more, rest = await page.send_and_read("", op="continue", of=call.turn)
     assert (own.turn(more.turn)["status"], rest.done["status"]) == ("complete", "complete")
     assert own.turn(more.turn)["number"] == turn["number"] + 1

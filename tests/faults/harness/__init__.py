@@ -10,7 +10,7 @@ from tests.faults.harness.reply import Reply
 from tests.faults.harness.site import ORIGIN, Site
 from tests.faults.harness.upstream import Upstream
 from tests.faults.harness.waiting import eventually
-from tests.faults.harness.web import post, post_form, sign_in, turn
+from tests.faults.harness.web import offered, post, post_form, sign_in, turn
 
 __all__ = [
     "ORIGIN",
@@ -30,6 +30,7 @@ __all__ = [
     "Worker",
     "eventually",
     "measured",
+    "offered",
     "percentile",
     "post",
     "post_form",

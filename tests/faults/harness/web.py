@@ -72,3 +72,8 @@ def _client(url: str, cookie: str = "") -> aiohttp.ClientSession:
     # An IP address is no domain: without `unsafe` its cookies would be dropped.
     jar = aiohttp.CookieJar(unsafe=True)
     return aiohttp.ClientSession(url, cookies=cookies, cookie_jar=jar, timeout=PATIENCE)
+
+
+def offered(page: str, op: str, turn: int) -> bool:
+    """Whether a page offers to do this with a turn."""
+    return f'name="op" value="{op}"><input type="hidden" name="of" value="{turn}"' in page
