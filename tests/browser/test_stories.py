@@ -6,7 +6,6 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ask, last_reply, ready, send, settled, sign_in
-from tests.hostile import STRINGS
 
 pytestmark = pytest.mark.browser
 
@@ -323,23 +322,3 @@ class TestWhileReading:
         expect(page.locator(".earlier")).to_have_count(0)
         numbers = page.locator("article").evaluate_all("(all) => all.map((one) => Number(one.dataset.number))")
         assert numbers == list(range(1, 121))
-
-
-class TestHostileText:
-    def test_nothing_that_anybody_wrote_runs_or_calls_out(self, visit, site):
-        """The page's watch fails the test on any script, request outside, or breach of the policy."""
-        address = site.python(
-            "from django.contrib.auth import get_user_model as model\n"
-            "from chat.store.portable import storing\n"
-            "from chat.store.portable.values import Conversation, Exchange\n"
-            "from tests.hostile import STRINGS\n"
-            "turns = tuple(Exchange(prompt=text.replace(chr(0), ''), reply=text.replace(chr(0), ''),"
-            " parent=n - 1 if n else None) for n, text in enumerate(STRINGS[:40]))\n"
-            "told = Conversation(place='test', title='<img src=x onerror=alert(1)>', turns=turns)\n"
-            "print(storing.store(model().objects.get(username='alice'), told).pk)"
-        ).split()[-1]
-        page = visit(f"/c/{address}/")
-        expect(page.get_by_role("article")).to_have_count(len(STRINGS[:40]))
-        assert page.locator(".reply img, .reply script, .reply [style], .reply iframe").count() == 0
-        ask(page, "My order number is <img src=x onerror=alert(1)> [a](javascript:alert(1)).")
-        ask(page, "What is my order number?")
