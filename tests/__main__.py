@@ -26,13 +26,20 @@ WORKERS = "2"
 NOTHING_COLLECTED = 5
 # What --quick leaves out to end in two minutes: processes of their own, long conversations, many examples.
 LONG = (
+    "tests/browser/test_continue.py",
+    "tests/documents/test_extraction.py",
+    "tests/flow/test_compaction.py",
     "tests/flow/test_ladder.py",
+    "tests/flow/test_model_view.py",
     "tests/flow/test_prefix.py",
     "tests/flow/test_replay.py",
     "tests/flow/test_run_commands.py",
+    "tests/flow/test_turns.py",
+    "tests/store/test_integrity.py",
     "tests/store/test_machine.py",
     "tests/stream/test_following.py",
     "tests/test_between.py",
+    "tests/test_copies.py",
     "tests/test_migrations.py",
     "tests/test_serve.py",
     "tests/web/test_fuzzed_frames.py",
