@@ -123,24 +123,28 @@ def one(session: ChatSession, turn_id: int) -> TurnShown | None:
 
 
 def _rows(session: ChatSession):
-    return Turn.objects.filter(session_id=session.pk, active=True).select_related("thought").only(
-        "id",
-        "number",
-        "prompt",
-        "reply",
-        "reply_html",
-        "html_version",
-        "status",
-        "error",
-        "stop_reason",
-        "closed_at",
-        "kind",
-        "parent_id",
-        "created_at",
-        "thought__tokens",
-        "thought__seconds",
-        "pinned_since",
-        "excluded_by",
+    return (
+        Turn.objects.filter(session_id=session.pk, active=True)
+        .select_related("thought")
+        .only(
+            "id",
+            "number",
+            "prompt",
+            "reply",
+            "reply_html",
+            "html_version",
+            "status",
+            "error",
+            "stop_reason",
+            "closed_at",
+            "kind",
+            "parent_id",
+            "created_at",
+            "thought__tokens",
+            "thought__seconds",
+            "pinned_since",
+            "excluded_by",
+        )
     )
 
 
