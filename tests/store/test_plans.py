@@ -11,6 +11,7 @@ from chat.store import leases
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
+FEW = ("chat_turn_live", "chat_job_due", "one_live_turn", "one_open_job_a_session")
 ASKED: dict[str, Callable[[], Any]] = {
     "claim a turn": lambda: leases.claim_turns("me", 10),
     "claim a job": lambda: leases.claim_job("me", ["compact"], 10),
@@ -38,4 +39,5 @@ def test_no_table_is_read_from_end_to_end(name: str) -> None:
                 cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
                 plans += [row[3] for row in cursor.fetchall()]
     assert plans
-    assert not [plan for plan in plans if plan.startswith("SCAN") and "USING" not in plan]
+    # To scan a partial index is to read the few rows that it holds; any other scan is of all there ever was.
+    assert not [plan for plan in plans if plan.startswith("SCAN") and plan.split()[-1] not in FEW]
