@@ -99,6 +99,20 @@ async def test_the_first_delta_is_seen_at_once_and_the_next_ones_together(hub: H
     assert live.end == 25
 
 
+async def test_text_that_comes_a_little_early_needs_no_timer_and_the_next_is_due_as_if_it_had_not() -> None:
+    hub = Hub(finished_blocks=paragraphs, flush_s=1_000)
+    live = hub.begin(SESSION, 7, 1, 1)
+    hub.append(SESSION, live, "First")
+    due = live.flushed_at + 1_000
+    live.flushed_at -= 900
+    hub.append(SESSION, live, " second")
+    assert (live.end, live.timer) == (12, None)
+    assert live.flushed_at == due - 900
+    hub.append(SESSION, live, " third")
+    assert live.end == 12
+    assert live.timer is not None
+
+
 async def test_many_characters_don_t_wait_for_the_timer(hub: Hub) -> None:
     watcher = hub.watch(SESSION)
     live = hub.begin(SESSION, 7, 1, 1)
