@@ -113,12 +113,14 @@ def test_the_release_before_writes_and_reads_on_the_schema_after(state: Any, tra
             made[model._meta.model_name] = model.objects.create(**_values(model, made))
         else:
             waiting.append(model)
-    for row in made.values():
+    # What is written once and for all, and what it points to, is only read.
+    kept = {"audit", "batch"} if "audit" in made else set()
+    for row in (row for name, row in made.items() if name not in kept):
         again = type(row).objects.get(pk=row.pk)
         again.save(force_update=True)
         field = _field(type(row))
         assert type(row).objects.filter(pk=row.pk).update(**{field.name: _value(field)}) == 1
-    for row in reversed(made.values()):
+    for row in (row for name, row in reversed(made.items()) if name not in kept):
         type(row).objects.filter(pk=row.pk).delete()
 
 
@@ -163,6 +165,7 @@ def _value(field: models.Field) -> Any:
         (models.DecimalField, 1),
         (models.FloatField, 1.0),
         (models.IntegerField, 1),
+        (models.BinaryField, b"x"),
     ):
         if isinstance(field, kind):
             return value

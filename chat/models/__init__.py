@@ -8,10 +8,14 @@ from chat.models.moving import Import, ImportItem
 from chat.models.people import Allowance, Preference, Preset
 from chat.models.sessions import ChatSession, Instructions, Manifest, Step, Thought, Turn
 from chat.models.sharing import Feedback, Share
+from chat.models.surgery import Audit, Batch, BatchItem
 from chat.models.work import Calibration, Job, Model, Worker
 
 __all__ = [
     "Allowance",
+    "Audit",
+    "Batch",
+    "BatchItem",
     "Calibration",
     "ChatSession",
     "Document",

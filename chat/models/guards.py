@@ -1,7 +1,8 @@
 """Guards that Django can't declare, as vendor SQL, made again after every migrate.
 
 - active summaries of a session never overlap;
-- a terminal turn never changes its state.
+- a terminal turn never changes its state;
+- what staff did is written down once, and neither changed nor deleted.
 
 They are made in a post_migrate receiver, not in a migration: SQLite remakes a table to alter it, and the triggers
 of the old table are gone without a word. Violations raise IntegrityError on both databases (PostgreSQL: an
@@ -30,6 +31,14 @@ DROP TRIGGER IF EXISTS chat_turn_terminal ON chat_turn;
 CREATE TRIGGER chat_turn_terminal BEFORE UPDATE OF status ON chat_turn FOR EACH ROW
   WHEN (OLD.status IN ({_TERMINAL}) AND NEW.status IS DISTINCT FROM OLD.status)
   EXECUTE FUNCTION chat_turn_stays_terminal();
+CREATE OR REPLACE FUNCTION chat_audit_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'the audit is append-only' USING ERRCODE = '23514';
+END $$;
+DROP TRIGGER IF EXISTS chat_audit_update ON chat_audit;
+CREATE TRIGGER chat_audit_update BEFORE UPDATE ON chat_audit FOR EACH ROW EXECUTE FUNCTION chat_audit_stays();
+DROP TRIGGER IF EXISTS chat_audit_delete ON chat_audit;
+CREATE TRIGGER chat_audit_delete BEFORE DELETE ON chat_audit FOR EACH ROW EXECUTE FUNCTION chat_audit_stays();
 """
 
 _OVERLAP = """
@@ -49,11 +58,20 @@ _SQLITE = (
     "CREATE TRIGGER chat_turn_terminal BEFORE UPDATE OF status ON chat_turn "
     f"WHEN OLD.status IN ({_TERMINAL}) AND NEW.status IS NOT OLD.status "
     "BEGIN SELECT RAISE(ABORT, 'a terminal turn never changes its state'); END",
+    "DROP TRIGGER IF EXISTS chat_audit_update",
+    "CREATE TRIGGER chat_audit_update BEFORE UPDATE ON chat_audit "
+    "BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END",
+    "DROP TRIGGER IF EXISTS chat_audit_delete",
+    "CREATE TRIGGER chat_audit_delete BEFORE DELETE ON chat_audit "
+    "BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END",
 )
 
 NAMES = {
-    "sqlite": ("chat_summary_no_overlap_insert", "chat_summary_no_overlap_update", "chat_turn_terminal"),
-    "postgresql": ("chat_summary_no_overlap", "chat_turn_terminal"),
+    "sqlite": (
+        *("chat_summary_no_overlap_insert", "chat_summary_no_overlap_update", "chat_turn_terminal"),
+        *("chat_audit_update", "chat_audit_delete"),
+    ),
+    "postgresql": ("chat_summary_no_overlap", "chat_turn_terminal", "chat_audit_update", "chat_audit_delete"),
 }
 _STANDING = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
@@ -74,7 +92,7 @@ def install(*, using: str = "default", **_kwargs) -> None:
     """Make the guards on the database `using`. Idempotent; a post_migrate receiver."""
     connection = connections[using]
     tables = set(connection.introspection.table_names())
-    if not {"chat_turn", "chat_summary"} <= tables:
+    if not {"chat_turn", "chat_summary", "chat_audit"} <= tables:
         return  # migrated back to nothing
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

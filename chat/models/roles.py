@@ -1,0 +1,49 @@
+"""The three roles of staff: who looks, who operates, who cuts. Made by every migrate that finds one missing.
+
+One that is there is left as its administrator made it. Whoever gives a role must also make its bearer staff.
+"""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.contrib.auth.management import create_permissions
+from django.contrib.auth.models import Group, Permission
+from django.db import connections
+
+from chat.models.surgery import PERMISSIONS
+
+_LOOKED_AT = ("audit", "batch", "batchitem", "chatsession", "document", "fact", "job", "manifest", "notice", "summary")
+VIEWER = frozenset(f"view_{name}" for name in (*_LOOKED_AT, "turn", "worker"))
+# What reads or writes words, or can't be taken back.
+SURGEON_ONLY = frozenset(
+    {
+        *("read_text", "surgery_edit_summary", "surgery_roll_back_summary", "surgery_facts", "surgery_fork"),
+        *("surgery_export", "surgery_repair", "surgery_erase"),
+    }
+)
+OPERATOR = VIEWER | {name for name, _ in PERMISSIONS} - SURGEON_ONLY
+SURGEON = OPERATOR | SURGEON_ONLY
+ROLES = {"viewer": VIEWER, "operator": OPERATOR, "surgeon": SURGEON}
+
+
+def install(app_config: AppConfig, *, using: str = "default", **_kwargs: Any) -> None:
+    """Make the missing roles in the database `using`. A post_migrate receiver."""
+    if "auth_group" not in connections[using].introspection.table_names():
+        return  # migrated back to nothing
+    groups = Group.objects.using(using)
+    there = set(groups.filter(name__in=ROLES).values_list("name", flat=True))
+    missing = [name for name in ROLES if name not in there]
+    if not missing:
+        return
+    # Django makes them for its own receiver's turn, which comes after this one.
+    create_permissions(app_config, verbosity=0, using=using)
+    known = dict(
+        Permission.objects.using(using)
+        .filter(content_type__app_label="chat", codename__in=SURGEON)
+        .values_list("codename", "pk")
+    )
+    made = groups.bulk_create([Group(name=name) for name in missing])
+    link = Group.permissions.through
+    link.objects.using(using).bulk_create(
+        [link(group_id=group.pk, permission_id=known[code]) for group in made for code in ROLES[group.name]]
+    )

@@ -1,0 +1,41 @@
+"""What the database keeps of surgery, whatever the code above it believes; and the roles that a migrate makes."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.core.management import call_command
+from django.db import IntegrityError, transaction
+
+from chat.models import Audit, roles
+
+
+@pytest.mark.parametrize("work", ["change", "delete"])
+def test_an_entry_of_the_audit_is_neither_changed_nor_deleted(db: None, work: str) -> None:
+    entry = Audit.objects.create(operation="trim", reason="It was stuck.", actor=1)
+    own = Audit.objects.filter(pk=entry.pk)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        own.update(reason="Somebody else did it.") if work == "change" else own.delete()
+    assert own.get().reason == "It was stuck."
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_database_as_a_whole_can_still_be_emptied_and_the_guard_is_back_then() -> None:
+    Audit.objects.create(operation="trim", reason="It was stuck.", actor=1)
+    call_command("flush", interactive=False, verbosity=0)
+    entry = Audit.objects.create(operation="trim", reason="Again.", actor=1)
+    with pytest.raises(IntegrityError):
+        Audit.objects.filter(pk=entry.pk).delete()
+
+
+def test_a_migrate_makes_three_roles_that_hold_one_another_and_leaves_them_as_they_are_later(db: None) -> None:
+    def held(name: str) -> set[str]:
+        return set(Group.objects.get(name=name).permissions.values_list("codename", flat=True))
+
+    assert {name: held(name) for name in roles.ROLES} == roles.ROLES
+    assert held("viewer") < held("operator") < held("surgeon")
+    assert "read_text" not in held("operator")
+    words: Any = Permission.objects.get(codename="read_text")
+    Group.objects.get(name="surgeon").permissions.remove(words)
+    call_command("migrate", verbosity=0)
+    assert held("surgeon") == roles.ROLES["surgeon"] - {"read_text"}
