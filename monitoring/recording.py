@@ -59,6 +59,10 @@ GAUGE = (
 Source = Callable[[], Mapping[str, int | float]]
 _sources: dict[str, Source] = {}
 
+# Told the name of a log line and its fields.
+Listener = Callable[[str, Mapping[str, Any]], None]
+_listeners: list[Listener] = []
+
 
 def record_call(
     *,
@@ -198,6 +202,13 @@ def price(model: str, *, input: int = 0, cache_read: int = 0, cache_write: int =
     return 0 if cost is None else math.ceil(cost * pricing.MILLION)
 
 
+def listen(listener: Listener) -> None:
+    """Have `listener` told what was recorded once it is committed, with the fields of its log line. It must not wait:
+    it runs in the thread that recorded. The same one again: no change."""
+    if listener not in _listeners:
+        _listeners.append(listener)
+
+
 def register_source(name: str, source: Source) -> None:
     """Have `source()` asked for numbers that monitoring can't know (backlog, live turns). Same name: replaced."""
     _sources[name] = source
@@ -290,7 +301,13 @@ def _log_on_commit(name: str, fields: Mapping[str, Any]) -> None:
         key: str(value) if isinstance(value, UUID) else float(value) if isinstance(value, Decimal) else value
         for key, value in fields.items()
     }
-    transaction.on_commit(lambda: log.info(name, **plain), robust=True)
+
+    def tell() -> None:
+        log.info(name, **plain)
+        for listener in _listeners:
+            listener(name, plain)
+
+    transaction.on_commit(tell, robust=True)
 
 
 def _code(given: str) -> str:
