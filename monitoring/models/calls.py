@@ -38,7 +38,9 @@ class ModelCall(models.Model):
     The size of the input is input + cache_read + cache_write. `components` are our estimates of its parts.
     `compacts_at` is the context length at which compaction is due and `reserve` what is kept free for the reply
     and as headroom, both in tokens, 0 when not told. `cost` and `saved` (by the prompt cache) are in US dollars
-    at the prices of the day, None when the price is unknown.
+    at the prices of the day, None when the price is unknown. `left` is what the session's call before had left in the
+    cache (its reads and writes), so that reuse = least(cache_read, left) / left; `spared` is what the summaries in
+    the request kept out of it (the turns that they cover, less the summaries). Both in tokens, None when not told.
     `outcome` is "ok" or the code of the error; `system_digest` tells system prompts apart without holding them.
     """
 
@@ -69,6 +71,8 @@ class ModelCall(models.Model):
     miss_cause = models.CharField(max_length=CODE, blank=True)
     cost = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
     saved = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
+    left = models.PositiveIntegerField(null=True, blank=True)
+    spared = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("model call")
