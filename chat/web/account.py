@@ -20,7 +20,7 @@ from chat.models import ChatSession, Preference, Preset, Share
 from chat.store import logins
 from chat.web import browsers, leaving
 from chat.web.pages import page
-from chat.web.people import EmailForm, KeepForm, KnownPassword, NewPasswordForm, origin
+from chat.web.people import MOST_DAYS, EmailForm, KeepForm, KnownPassword, NewPasswordForm, origin
 
 READS = ["GET", "HEAD", "POST"]
 
@@ -38,6 +38,7 @@ def account(request: HttpRequest) -> HttpResponse:
         "places": [(place, browsers.words(place.browser)) for place in places],
         "others": sum(not place.here for place in places),
         "keep": KeepForm(instance=preference),
+        "most_days": MOST_DAYS,
         "languages": settings.LANGUAGES,
     }
     return render(request, "account/account.html", context)
@@ -129,6 +130,8 @@ def keep(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         Preference.objects.filter(pk=preference.pk).update(**form.cleaned_data)
         messages.success(request, _("Saved."))
+    else:
+        messages.error(request, form.errors["delete_after_days"][0])
     return redirect("chat:account")
 
 

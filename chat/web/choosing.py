@@ -10,7 +10,7 @@ from uuid import UUID
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
@@ -61,7 +61,7 @@ def panel(session: ChatSession, chosen: Chosen | None = None) -> dict[str, Any]:
     """What the form shows: as the conversation is, or as it was `chosen` and not taken yet."""
     now = chosen or Chosen(model=session.model, instructions=session.instructions, thinking=session.thinking)
     return {
-        "session_id": session.pk,
+        "session_id": None if session._state.adding else session.pk,
         "models": _models(session.model, now.model),
         "presets": _presets(session, now.instructions),
         "thinking": now.thinking,
@@ -76,22 +76,16 @@ def choices(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """The form, and what it asks for."""
     session = own(request, session_id)
     if request.method != "POST":
-        _learn_windows()
-        return _page(request, panel(session))
-    chosen = _read(request, session)
+        learn_windows()
+        return show(request, panel(session))
+    chosen = read(request.POST, session)
     try:
-        warning = "" if request.POST.get("anyway") else _warning(session, chosen)
-        if warning:
-            return _page(request, panel(session, chosen) | {"warning": warning})
-        changed = deciding.write(
-            choosing.choose,
-            session.pk,
-            model=chosen.model,
-            instructions_id=chosen.instructions.pk,
-            thinking=chosen.thinking,
-        )
+        told = "" if request.POST.get("anyway") else warning(session, chosen)
+        if told:
+            return show(request, panel(session, chosen) | {"warning": told})
+        changed = deciding.write(apply, session.pk, chosen)
     except Refused as refused:
-        return _page(request, panel(session, chosen) | {"refused": str(refused)})
+        return show(request, panel(session, chosen) | {"refused": str(refused)})
     if changed:
         deciding.wake()
     if not request.htmx:
@@ -101,28 +95,35 @@ def choices(request: HttpRequest, session_id: UUID) -> HttpResponse:
     return trigger_client_event(render(request, "chat/_chosen.html", shown), "chosen", {"value": bool(changed)})
 
 
-def _page(request: HttpRequest, shown: dict[str, Any]) -> HttpResponse:
+def apply(session_id: UUID, chosen: Chosen) -> bool:
+    """Write what was chosen; whether anything changed. See flow.choosing.choose."""
+    row = sessions.instructions(chosen.instructions.text)
+    return choosing.choose(session_id, model=chosen.model, instructions_id=row.pk, thinking=chosen.thinking)
+
+
+def show(request: HttpRequest, shown: dict[str, Any]) -> HttpResponse:
+    """The form in its panel, or on a page of its own."""
     return render(request, "chat/_choices.html" if request.htmx else "chat/choices.html", shown)
 
 
-def _read(request: HttpRequest, session: ChatSession) -> Chosen:
-    """What a form asks for; what is not on offer changes nothing."""
-    model = request.POST.get("model", "")
-    wanted = request.POST.get("instructions", KEEP)
+def read(fields: QueryDict, session: ChatSession) -> Chosen:
+    """What a form asks for; what is not on offer changes nothing. Writes nothing."""
+    model = fields.get("model", "")
+    wanted = fields.get("instructions", KEEP)
     found = session.instructions
     if wanted == "":
-        found = sessions.instructions(settings.CHAT_INSTRUCTIONS)
+        found = Instructions(text=settings.CHAT_INSTRUCTIONS)
     elif pk := number(wanted):
         preset = Preset.objects.filter(owner=session.owner_id, pk=pk).select_related("instructions").first()
         found = preset.instructions if preset else found
     return Chosen(
         model=model if model in settings.CHAT_MODELS else session.model,
         instructions=found,
-        thinking=request.POST.get("thinking") == "1",
+        thinking=fields.get("thinking") == "1",
     )
 
 
-def _warning(session: ChatSession, chosen: Chosen) -> str:
+def warning(session: ChatSession, chosen: Chosen) -> str:
     """What the switch would make go; "" where nothing does. Raises Refused where it can't be made at all."""
     info = _window(chosen.model)
     try:
@@ -165,7 +166,7 @@ def _window(model: str) -> ModelInfo:
     return info
 
 
-def _learn_windows() -> None:
+def learn_windows() -> None:
     """Ask for the windows that nobody has asked for yet, for a moment: what is not told is shown so."""
     unknown = set(settings.CHAT_MODELS) - windows.all_stored(settings.CHAT_MODELS).keys()
     if unknown and service.running():
@@ -210,7 +211,7 @@ def _presets(session: ChatSession, chosen: Instructions) -> list[dict[str, Any]]
 
 def _cost(session: ChatSession) -> str:
     """What another model or other instructions cost: the whole context once, past the cache."""
-    measured = measuring.measure(session)
+    measured = None if session._state.adding else measuring.measure(session)
     if measured is None:
         return ""
     tokens = measured.gauge.tokens

@@ -116,11 +116,9 @@ def present(
         x = min(BAR, x + width)
     used = sum(rounded[: len(names)])
     share = round(used * 100 / gauge.window) if gauge.window else 0
-    title = _("Context %(used)s of %(window)s (%(share)s %%)") % {
-        "used": near + kilo(used, unit),
-        "window": kilo(gauge.window, unit),
-        "share": share,
-    }
+    said = {"used": near + kilo(used, unit), "window": kilo(gauge.window, unit), "share": share}
+    title = _("Context %(used)s of %(window)s (%(share)s %%)") % said
+    left = _left(gauge, short=True)
     reserve = Part(
         name="reserve",
         label=_("Reply reserve"),
@@ -148,9 +146,11 @@ def present(
         "window": gauge.window,
         "used": gauge.tokens,
         "high": gauge.share >= HIGH,
-        "percent": f"{near}{share} %",
+        "figures": "{used} / {window}".format(**said),
+        "soon": _soon(gauge, asks),
         "title": title,
-        "sentence": f"{title}{_left(gauge, short=True)}",
+        "sentence": (_("Context %(used)s / %(window)s (%(share)s %%)") % said) + left,
+        "spoken": title + left,
         "next": _left(gauge, asks=asks),
         "parts": parts,
         "legend": [*parts, *set_aside, reserve, free],
@@ -168,8 +168,20 @@ def present(
         "shown": used,
         "free": rounded[-1],
         "near": near,
-        "left": _left(gauge, short=True),
+        "left": left,
     }
+
+
+def _soon(gauge: gauges.Gauge, asks: bool) -> str:
+    """What comes next, in the few words that stand beside the ring."""
+    left = gauge.turns_left
+    if left is None:
+        return ""
+    if left:
+        return ngettext("~%(n)s turn left", "~%(n)s turns left", left) % {"n": left}
+    if gauge.compacts_at is None:
+        return _("older parts go next")
+    return _("asks you next") if asks else _("compresses next")
 
 
 def _mark_label(gauge: gauges.Gauge, asks: bool) -> str:

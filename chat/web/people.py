@@ -13,14 +13,8 @@ from chat import service
 from chat.flow import letters
 from chat.models import Preference
 
-TERMS = (
-    ("", _("never")),
-    ("7", _("after 7 days")),
-    ("30", _("after 30 days")),
-    ("90", _("after 90 days")),
-    ("180", _("after half a year")),
-    ("365", _("after a year")),
-)
+MOST_DAYS = 3_650
+"""Ten years: who wants conversations kept longer than that wants them kept."""
 
 
 class KnownPassword(forms.Form):
@@ -69,9 +63,9 @@ class NewPasswordForm(PasswordChangeForm):
 
 
 class KeepForm(forms.ModelForm):
-    """After how long without a message a conversation is deleted."""
+    """After how many days without a message a conversation is deleted; empty: never."""
 
-    delete_after_days = forms.TypedChoiceField(choices=TERMS, coerce=int, empty_value=None, required=False)
+    delete_after_days = forms.IntegerField(required=False, min_value=1, max_value=MOST_DAYS)
 
     class Meta:
         model = Preference

@@ -5,6 +5,7 @@ from django.urls import path
 from chat.web import (
     account,
     attachments,
+    beginning,
     choosing,
     compacting,
     condition,
@@ -69,6 +70,7 @@ urlpatterns = [
     path("c/<uuid:session_id>/share/", sharing.share, name="share"),
     path("c/<uuid:session_id>/export.md", giving.export, {"form": "md"}, name="export-markdown"),
     path("c/<uuid:session_id>/export.json", giving.export, {"form": "json"}, name="export-json"),
+    path("choices/", beginning.choices, name="choices-first"),
     path("documents/", attachments.attach_first, name="attach-first"),
     path("count/", attachments.count, name="count"),
     path("search/", searching.find, name="search"),

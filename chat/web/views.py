@@ -3,7 +3,9 @@
 from typing import Any
 from uuid import UUID, uuid4
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -19,13 +21,14 @@ from chat.store import documents
 from chat.stream.protocol import TEXT_BYTES
 from chat.web import (
     attachments,
+    beginning,
     chips,
+    choosing,
     condition,
     deciding,
     keeping,
     keys,
     listing,
-    notices,
     sending,
     surroundings,
     transcript,
@@ -54,7 +57,11 @@ def home(request: HttpRequest) -> HttpResponse:
     if first := newest.first():
         undo = uuid(request.GET.get("undo"))
         return redirect(reverse("chat:conversation", args=[first]) + (f"?undo={undo}" if undo else ""))
-    return render(request, "chat/page.html", _shell(request) | {"title": _("Welcome"), "first": True})
+    return render(
+        request,
+        "chat/page.html",
+        _shell(request) | {"title": _("Welcome"), "first": True, "kept": beginning.kept(request.user)},
+    )
 
 
 @require_safe
@@ -150,6 +157,12 @@ async def new(request: HttpRequest) -> HttpResponse:
     temporary = request.POST.get("temporary") == "1"
     session_id = session_id or await sending.new_session(user, temporary=temporary)
     address = reverse("chat:conversation", args=[session_id])
+    chosen = "model" in request.POST
+    if chosen and (why := await sync_to_async(beginning.take)(user, session_id, request.POST)):
+        if wants_json(request):
+            return JsonResponse({"code": "failed", "text": why}, status=409)
+        messages.error(request, why)
+        return redirect(address)
     if text.strip():
         answer = await _send(user, session_id, form)
         if isinstance(answer, Rejected):
@@ -231,7 +244,7 @@ def _shell(request: HttpRequest, session: ChatSession | None = None) -> dict[str
         "initials": listing.initials(name.split()),
         "greeting": _("Hello, %(name)s") % {"name": user.first_name or user.get_username()},
         "standin": settings.CHAT_STANDIN,
-        "model_name": _model_name(session),
+        "model_name": choosing.model_name(session.model if session else settings.CHAT_MODEL),
         "limits": {"socket": TEXT_BYTES, "message": settings.CHAT_MAX_MESSAGE_CHARS, **attachments.limits()},
         "starts": _starts(),
         "shortcuts": keys.SHORTCUTS,
@@ -245,12 +258,6 @@ def _origin(request: HttpRequest, session: ChatSession) -> dict[str, Any] | None
     """The conversation that this one was forked from, while it is there."""
     found = ChatSession.objects.owned_by(request.user).filter(pk=session.forked_from_id).first()
     return {"pk": found.pk, "title": listing.title(found)} if found else None
-
-
-def _model_name(session: ChatSession | None) -> str:
-    if settings.CHAT_STANDIN:
-        return _("Offline stand-in")
-    return notices.model_name(session.model if session else settings.CHAT_MODEL)
 
 
 def _strategies() -> list[dict[str, str]]:

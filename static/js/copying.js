@@ -1,4 +1,4 @@
-// Copy: a reply as it was written (markdown), or one block of code, or what stands in a field.
+// Copy: a message, a reply as it was written (markdown), one block of code, or what stands in a field.
 
 const SHOWN_MS = 1500;
 
@@ -13,18 +13,18 @@ export const write = async (text) => {
   box.remove();
 };
 
-const source = (button) => {
-  if (button.dataset.copy === "field") return document.getElementById(button.dataset.of).value;
-  return button.dataset.copy === "code"
-    ? button.closest("figure").querySelector("pre").textContent
-    : button.closest(".turn").querySelector("template.source").content.textContent;
+const kinds = {
+  message: (button) => button.closest(".asked").querySelector(".user").textContent,
+  reply: (button) => button.closest(".turn").querySelector("template.source").content.textContent,
+  code: (button) => button.closest("figure").querySelector("pre").textContent,
+  field: (button) => document.getElementById(button.dataset.of).value,
 };
 
 export const copying = (said) => {
   document.addEventListener("click", async (event) => {
     const button = event.target.closest?.("[data-copy]");
     if (!button) return;
-    await write(source(button));
+    await write(kinds[button.dataset.copy](button));
     const use = button.querySelector("use");
     use.setAttribute("href", "#i-done");
     said.textContent = said.dataset.copied;

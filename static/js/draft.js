@@ -46,7 +46,7 @@ export const drafting = (form) => {
   const draw = () => {
     const gauge = document.querySelector("#gauge .gauge");
     if (!gauge) return;
-    const { window: whole, used, exact, free, unit: step, near, left, ratios, sayTitle } = gauge.dataset;
+    const { window: whole, used, exact, free, unit: step, near, left, ratios, sayTitle, sayHover } = gauge.dataset;
     const files = attached();
     const unit = Number(step);
     const words = box.value.trim() ? estimate(box.value, ratios.split(" ").map(Number)) : 0;
@@ -55,17 +55,16 @@ export const drafting = (form) => {
     const total = Number(used) + draft;
     const about = draft ? "~" : near;
     const share = Math.round((total * 100) / Number(whole));
-    const title = sayTitle
-      .replace("{used}", about + shown(total, unit))
-      .replace("{window}", shown(Number(whole), unit))
-      .replace("{share}", share);
-    gauge.title = title + left;
+    const figures = { used: about + shown(total, unit), window: shown(Number(whole), unit), share };
+    const fill = (words) => words.replace(/\{(\w+)\}/g, (_, name) => figures[name]);
+    const title = fill(sayTitle);
+    gauge.title = fill(sayHover) + left;
     const meter = gauge.querySelector("[role=meter]");
     meter.setAttribute("aria-valuetext", title + left);
     meter.setAttribute("aria-valuenow", Number(exact) + tokens);
-    document.getElementById("gauge-percent").textContent = `${about}${share} %`;
+    document.getElementById("gauge-figures").textContent = `${figures.used} / ${figures.window}`;
     document.getElementById("gauge-title").textContent = title;
-    document.getElementById("gauge-now").textContent = about + shown(total, unit);
+    document.getElementById("gauge-now").textContent = figures.used;
 
     const row = document.getElementById("draft-row");
     row.hidden = !draft;

@@ -1,7 +1,7 @@
 // Puts the page together.
 
 import { attaching } from "./attachments.js";
-import { choosing } from "./choosing.js";
+import { choosing, chosen } from "./choosing.js";
 import { commands } from "./commands.js";
 import { Composer } from "./composer.js";
 import { condition } from "./condition.js";
@@ -43,9 +43,12 @@ const welcome = () => {
     name: "new",
     send: async (message) => {
       try {
-        const answer = await post(form.action, message);
+        const answer = await post(form.action, { ...message, ...chosen() });
         const body = await answer.json();
-        if (!answer.ok) return composer.rejected({ code: "failed", ...body, client_id: message.client_id });
+        if (!answer.ok) {
+          composer.rejected({ code: "failed", ...body, client_id: message.client_id });
+          return body.text && composer.tell(body.text);
+        }
         composer.accepted(message);
         location.assign(body.url);
       } catch {
@@ -83,7 +86,7 @@ attaching({ form, main, post });
 deciding({ main, composer });
 drafting(form);
 condition();
-choosing();
+choosing(form);
 commands({ form, composer, shortcuts: shortcuts({ form }) });
 main.classList.add("ready");
 

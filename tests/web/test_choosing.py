@@ -103,6 +103,56 @@ class TestWhatAnswers:
         assert "<script>alert" not in body
 
 
+class TestBeforeThereIsAConversation:
+    """The welcome page: what is shown by its message box is what the first conversation begins with."""
+
+    CHOICE = {"model": SMALL, "thinking": "1"}
+
+    @pytest.fixture
+    def preset(self, alice, page) -> Preset:
+        return presets.save(alice, None, name="Shop", text="Answer like a shop.")
+
+    def test_a_choice_is_kept_by_the_page_and_taken_by_the_first_message(self, page, preset, settings):
+        form = page.get(reverse("chat:choices-first")).content.decode()
+        assert "takes 16 k" in form
+        assert f'<option value="{preset.pk}">Shop</option>' in form
+        choice = self.CHOICE | {"instructions": preset.pk}
+        kept = page.post(reverse("chat:choices-first"), choice, headers={"HX-Request": "true"}).content.decode()
+        for name, value in choice.items():
+            assert f'<input type="hidden" name="{name}" value="{value}">' in kept
+        assert "· thinking" in kept
+        assert not ChatSession.objects.exists()
+        page.post(reverse("chat:new"), choice | {"text": "Hello?"})
+        session = ChatSession.objects.get()
+        assert (session.model, session.thinking, session.turns_total) == (SMALL, True, 1)
+        assert session.instructions == preset.instructions
+
+    def test_an_empty_one_that_is_used_again_begins_with_what_the_page_shows(self, page, preset, settings):
+        page.post(reverse("chat:new"), self.CHOICE | {"instructions": preset.pk})
+        shown = page.get(reverse("chat:home")).content.decode()
+        assert f'name="model" value="{settings.CHAT_MODEL}"' in shown
+        page.post(reverse("chat:new"), {"model": settings.CHAT_MODEL, "instructions": "", "text": "Hello?"})
+        session = ChatSession.objects.get()
+        assert (session.model, session.thinking) == (settings.CHAT_MODEL, False)
+        assert session.instructions.text == settings.CHAT_INSTRUCTIONS
+
+    def test_what_cant_be_chosen_is_said_and_nothing_is_sent(self, page, settings):
+        settings.CHAT_CONTEXT_WINDOW = None
+        assert "can’t be chosen now" in page.post(reverse("chat:choices-first"), self.CHOICE).content.decode()
+        answer = page.post(
+            reverse("chat:new"), self.CHOICE | {"text": "Hello?"}, headers={"Accept": "application/json"}
+        )
+        assert answer.status_code == 409
+        assert "can’t be chosen now" in answer.json()["text"]
+        assert not Turn.objects.exists()
+
+    def test_without_script_the_conversation_is_made_with_it(self, page, preset):
+        answer = page.post(reverse("chat:choices-first"), self.CHOICE | {"instructions": preset.pk})
+        session = ChatSession.objects.get()
+        assert answer.headers["location"] == reverse("chat:conversation", args=[session.pk])
+        assert (session.model, session.instructions) == (SMALL, preset.instructions)
+
+
 class TestInstructions:
     def save(self, page: Any, text: str, name: str = "Shop", **more: str) -> str:
         answer = page.post(reverse("chat:instructions"), {"name": name, "text": text} | more, follow=True)

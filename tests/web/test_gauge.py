@@ -43,7 +43,8 @@ def test_two_numbers_and_what_comes_next():
     shown = present(make(STORY))
     assert shown["title"] == "Context 41.2 k of 200 k (21 %)"
     assert shown["next"] == "About 38 turns left until older parts are compressed."
-    assert shown["sentence"] == "Context 41.2 k of 200 k (21 %), ~38 turns left"
+    assert shown["sentence"] == "Context 41.2 k / 200 k (21 %), ~38 turns left"
+    assert (shown["figures"], shown["soon"]) == ("41.2 k / 200 k", "~38 turns left")
     assert (shown["now"], shown["mark"], shown["limit"]) == ("41.2 k", "100.8 k", "168 k")
 
 
@@ -59,6 +60,9 @@ def test_where_nothing_is_compacted_the_mark_is_the_limit():
     shown = present(make(STORY, compacts_at=None, turns_left=0))
     assert shown["mark_x"] == shown["limit_x"]
     assert shown["next"] == "With the next turns older parts leave the model’s view."
+    assert shown["soon"] == "older parts go next"
+    assert present(make(STORY, turns_left=0), asks=True)["soon"] == "asks you next"
+    assert present(make(STORY, turns_left=0))["soon"] == "compresses next"
 
 
 def test_pressure_has_a_word_and_not_only_a_colour():

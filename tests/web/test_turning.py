@@ -8,6 +8,7 @@ from django.test import Client
 from chat.models import ChatSession, Feedback, Turn
 from chat.store import branches, integrity
 from tests.store.building import conversation, fork, numbers, reread, turn
+from tests.web.conftest import add_manifest
 from tests.web.test_pages import JSON, Page, path_of
 
 
@@ -124,6 +125,12 @@ class TestAThumbDown:
         assert [found["value"] for found in Page(client.get(path).content.decode()).button("Take it back")] == [""]
         assert client.post(path, {"reason": ""}).status_code == 302
         assert not Feedback.objects.exists()
+
+    def test_it_leads_to_what_the_model_saw_when_it_wrote_the_reply(self, client, session):
+        manifest = add_manifest(session)
+        client.post(path_of(session, f"turns/{manifest.turn_id}/feedback/"), {"reason": "forgot"}, **JSON)
+        given = Feedback.objects.select_related("turn__manifest").get()
+        assert given.turn.manifest.ranges == manifest.ranges != []
 
     def test_a_reason_that_is_none_is_not_kept(self, client, session):
         path = path_of(session, f"turns/{turn(session, 2).pk}/feedback/")
