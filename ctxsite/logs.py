@@ -16,7 +16,7 @@ from structlog.typing import EventDict, Processor
 FRAMES = 12
 # What opens something to whoever has it: a shared conversation, a new password, a changed address.
 SECRETS = re.compile(r"(/s/|/accounts/password/[^/]+/|/account/email/)[^/]+/")
-PROBES = {f"{method} {path}" for method in ("GET", "HEAD") for path in ("/healthz", "/readyz")}
+PROBES = {f"{method} {path}" for method in ("GET", "HEAD") for path in ("/healthz", "/readyz", "/metrics")}
 
 
 def describe_exception(_: Any, __: str, event: EventDict) -> EventDict:
@@ -41,7 +41,7 @@ def narrow_request(_: Any, __: str, event: EventDict) -> EventDict:
     """Keep method and path of a request, without what is secret in it. A query string can hold what somebody
     searched for.
 
-    A load balancer's probe that went well is no news.
+    A load balancer's probe, or a scrape, that went well is no news.
     """
     if isinstance(request := event.get("request"), str):
         event["request"] = SECRETS.sub(r"\1…/", request.partition("?")[0])

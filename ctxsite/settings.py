@@ -373,6 +373,16 @@ CHAT_LIVE_TURNS = env.int("CHAT_LIVE_TURNS", default=2)
 CHAT_TOKENS_PER_DAY = env.int("CHAT_TOKENS_PER_DAY", default=0)
 CHAT_SPEND_PER_DAY = env.float("CHAT_SPEND_PER_DAY", default=0.0)
 
+# --- monitoring --------------------------------------------------------------------------------------------
+
+# Whoever bears it may read /metrics; without one only operators may.
+MONITORING_METRICS_TOKEN = env.str("MONITORING_METRICS_TOKEN", default="")
+# Where a process without pages tells its numbers.
+MONITORING_METRICS_ADDRESS = env.str("MONITORING_METRICS_ADDRESS", default="")
+# Spans and metrics by OpenTelemetry. By name, because the module loads its SDK.
+MONITORING_OTEL = env.bool("MONITORING_OTEL", default=False)
+MONITORING_TELEMETRY = "monitoring.telemetry.start"
+
 # --- attachments -------------------------------------------------------------------------------------------
 
 CHAT_MAX_UPLOAD_BYTES = env.int("CHAT_MAX_UPLOAD_BYTES", default=10 * 1024 * 1024)

@@ -7,6 +7,7 @@ from django.urls import include, path
 
 from chat.web import account, health, sharing, signup
 from chat.web.people import ResetForm
+from monitoring import exposing
 
 sign_in = auth.LoginView.as_view(redirect_authenticated_user=True, extra_context={"signup": settings.CHAT_SIGNUP})
 reset = auth.PasswordResetView.as_view(form_class=ResetForm)
@@ -14,6 +15,7 @@ reset = auth.PasswordResetView.as_view(form_class=ResetForm)
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", exposing.page, name="metrics"),
     path("accounts/login/", sign_in, name="login"),
     path("accounts/signup/", signup.signup, name="signup"),
     path("accounts/password/", reset, name="password_reset"),

@@ -1,4 +1,4 @@
-"""Monitoring as an application: it installs nothing and starts nothing."""
+"""Monitoring as an application: it starts nothing, and counts what is recorded."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
@@ -9,3 +9,8 @@ class MonitoringConfig(AppConfig):
 
     name = "monitoring"
     verbose_name = _("Monitoring")
+
+    def ready(self) -> None:
+        from monitoring import metrics, recording
+
+        recording.listen(metrics.metrics.heard)
