@@ -20,7 +20,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from chat.context.budget import BudgetError
-from chat.flow import allowing, compactor, importing, letters, opening, titles, upstream
+from chat.flow import allowing, compactor, fallback, importing, letters, opening, titles, upstream
 from chat.flow.closing import announce
 from chat.flow.engine import Engine, UnknownWindow
 from chat.flow.jobs import JobRunner
@@ -30,7 +30,7 @@ from chat.flow.upstream import Upstream
 from chat.models import ChatSession
 from chat.providers.base import Provider
 from chat.providers.standin import StandIn
-from chat.store import leases, sessions
+from chat.store import leases, sessions, switches
 from chat.store.closing import Closed
 from chat.store.database import Database
 from chat.store.following import Rows
@@ -100,6 +100,11 @@ class Service:
             case ["stop", int(turn_id)] if self.runner:
                 self.runner.stop_turn(turn_id)
 
+    def switched(self, found: switches.Switches) -> None:
+        """An operator turned a switch, perhaps in another process."""
+        self.engine.switches = found
+        self.wake()
+
     async def open_turn(
         self,
         *,
@@ -125,7 +130,7 @@ class Service:
             base=base,
             documents=documents,
             count=self.engine.counter(settings.CHAT_MODEL).count,
-            refusal=self.engine.provider.refusal,
+            refusal=partial(fallback.refusal, engine=self.engine),
             worth=partial(allowing.most, self.engine),
             caps=caps,
             runner=self.owner if self.runner else "",
@@ -198,6 +203,7 @@ async def start(
     following = service.following = Following(hub, bus, Rows(database), service.told)
     following.start()
     await engine.load_counters()
+    engine.switches = await database.read(switches.read)
     default = settings.CHAT_RUNNER
     if run_turns if run_turns is not None else default:
         service.runner = _runner(service)
@@ -210,6 +216,7 @@ async def start(
     if service.runner or service.jobs:
         bus.listen(WORKERS)
     service.loops.append(asyncio.create_task(service.pulse.run(settings.CHAT_BEAT_S), name="pulse"))
+    service.loops.append(asyncio.create_task(switches.follow(database, service.switched), name="switches"))
     recording.register_source("bus", lambda: {**bus.numbers(), **following.numbers()})
     if recent:
         recording.register_source("windows", lambda: {"hits": recent.hits, "misses": recent.misses})
@@ -303,7 +310,9 @@ def _jobs(service: Service) -> JobRunner:
         return await letters.run_job(claim, service.engine)
 
     def rests(kind: str) -> bool:
-        return kind in (compactor.KIND, titles.KIND) and compactor.service_rests(service.engine)
+        if kind == compactor.KIND:
+            return compactor.service_rests(service.engine)
+        return kind == titles.KIND and compactor.model_rests(service.engine)
 
     kinds = {compactor.KIND: compact, importing.KIND: take_in, letters.KIND: write_letters, titles.KIND: title}
     return JobRunner(service.engine, service.owner, kinds, rests=rests)

@@ -58,8 +58,13 @@ async def _untold(made: int, of: int) -> None:
 
 
 def service_rests(engine: Engine) -> bool:
+    """Whether no summary is to be made now: an operator paused it, or `model_rests`."""
+    return engine.switches.compaction_paused or engine.switches.read_only or model_rests(engine)
+
+
+def model_rests(engine: Engine) -> bool:
     """Whether no summary is to be asked for now: its service is in trouble, or that of the replies."""
-    return engine.background.refusal(settings.CHAT_SUMMARY_MODEL) > 0
+    return engine.background.refusal(engine.summary_model) > 0
 
 
 def session_rests(session_id: UUID, engine: Engine) -> bool:
@@ -143,7 +148,9 @@ async def _pass(sketch: Outline, engine: Engine, *, force: bool, last_try: bool,
         window_from = plan.keep_from if whole else plan.chunks[len(drafts) - 1].last + 1
     seconds = time.monotonic() - started
     ids = [one.pk for one in drafts]
-    committed = await engine.database.run(_commit, sketch, ids, window_from, bool(merged), seconds)
+    committed = await engine.database.run(
+        _commit, sketch, ids, window_from, bool(merged), seconds, engine.summary_model
+    )
     return committed or "lost"
 
 
@@ -236,7 +243,9 @@ def _merge_work(sketch: Outline, merge: Merge, budget: Budget) -> Assignment | N
     )
 
 
-def _commit(sketch: Outline, drafts: list[int], window_from: int, merge: bool, seconds: float) -> Committed | None:
+def _commit(
+    sketch: Outline, drafts: list[int], window_from: int, merge: bool, seconds: float, model: str
+) -> Committed | None:
     """Commit and record it in one transaction."""
     with transaction.atomic():
         committed = summaries.commit(sketch.session_id, drafts, window_from=window_from, merge=merge)
@@ -246,7 +255,7 @@ def _commit(sketch: Outline, drafts: list[int], window_from: int, merge: bool, s
                 user=sketch.owner_id,
                 kind="compaction",
                 number=committed.last,
-                model=settings.CHAT_SUMMARY_MODEL,
+                model=model,
                 tokens_before=committed.tokens_before,
                 tokens_after=committed.tokens_after,
                 seconds=seconds,

@@ -155,8 +155,8 @@ def price_of_restoring(session: ChatSession, first: int, last: int, own: Figures
     )
 
 
-def preview(session: ChatSession, own: Figures) -> Preview | None:
-    """What compressing now would do; None when there is nothing to gain. No model is asked."""
+def preview(session: ChatSession, own: Figures, model: str = "") -> Preview | None:
+    """What compressing would do now, at the prices of `model`; None when there is nothing to gain. Nobody is asked."""
     sketch = outline.read(session.pk)
     plan = plan_compaction(sketch.sizes, room=own.room, policy=own.policy, covered=sketch.taken, force=True)
     if plan is None:
@@ -166,7 +166,7 @@ def preview(session: ChatSession, own: Figures) -> Preview | None:
     low = sum(min(max(LEAST_SUMMARY, limit // 4), int(chunk.tokens * MOST_OF_SOURCE)) for chunk in plan.chunks)
     read = sum(chunk.tokens for chunk in plan.chunks)
     read += len(plan.chunks) * own.counter.count(prompts.SUMMARISER)
-    costs = [recording.price(settings.CHAT_SUMMARY_MODEL, input=read, output=out, ttl="5m") for out in (low, high)]
+    costs = [recording.price(model, input=read, output=out, ttl="5m") for out in (low, high)]
     return Preview(
         first=plan.first,
         last=plan.last,

@@ -27,6 +27,7 @@ from chat.store.closing import Closed
 from chat.store.database import Database
 from chat.store.loading import Handling, Loaded, LoadLimits
 from chat.store.recent import Recent
+from chat.store.switches import Switches
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,8 @@ class Engine:
     """Holds what is shared by all turns of a process. `recent` is the cache of windows, if there is one.
 
     `background` makes the calls that nobody waits for; it gives up first when the service is in trouble. `refusals`
-    has a breaker for each session of which nothing, not even code, could make a summary.
+    has a breaker for each session of which nothing, not even code, could make a summary. `switches` are the runtime
+    switches as this process read them last.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Engine:
         self.refusals = Breakers(REFUSED)
         self.database = database
         self.recent = recent
+        self.switches = Switches()
         self._counters: dict[str, Counter] = {}
         self._unsaved: set[str] = set()
         self._saved_at = 0.0
@@ -136,9 +139,14 @@ class Engine:
 
     # --- policies ---
 
+    @property
+    def summary_model(self) -> str:
+        """The model that writes summaries and titles: the switch's, else the setting's."""
+        return self.switches.summary_model or settings.CHAT_SUMMARY_MODEL
+
     async def policy(self, window_messages: int | None) -> Policy:
         """When to compact a session; chunks are as large as the summariser can take."""
-        summariser = await self.window(settings.CHAT_SUMMARY_MODEL)
+        summariser = await self.window(self.summary_model)
         return policy(window_messages, chunk_tokens=chunk_limit(summariser.window))
 
     def limits(self, plan: Handling) -> WindowLimits:

@@ -56,9 +56,10 @@ async def compact_inline(session_id: UUID, engine: Engine, hub: Hub, owner: str 
     """Compact while the user waits, up to the deadline; whether the context changed.
 
     A compaction that runs already is waited for. Past the deadline the drafts made so far stay, the job goes on in
-    the background, and the turn is answered with what fits; while compaction rests, nobody waits for it.
+    the background, and the turn is answered with what fits; while compaction rests, or an operator switched this off,
+    nobody waits for it.
     """
-    if service_rests(engine) or session_rests(session_id, engine):
+    if engine.switches.inline_off or service_rests(engine) or session_rests(session_id, engine):
         log.info("inline_compaction_rests", session=str(session_id))
         return False
     before = await engine.database.read(_version, session_id)

@@ -74,6 +74,11 @@ class Runner:
         """Turns that run now."""
         return len(self._running)
 
+    @property
+    def _most(self) -> int:
+        """How many turns may run here now. Fewer than before ends none: no new one is taken."""
+        return self._engine.switches.slots(self._slots)
+
     def stop_turn(self, turn_id: int) -> bool:
         """Stop a turn that runs here, at once; False when it runs elsewhere."""
         found = self._running.get(turn_id)
@@ -129,7 +134,7 @@ class Runner:
                 await asyncio.sleep(period)
 
     async def _claim_all(self) -> None:
-        free = self._slots - len(self._running)
+        free = self._most - len(self._running)
         if not self._claiming or free <= 0:
             return
         # On a task of its own: a claim can't be taken back by being cancelled, so that its outcome is waited for.
@@ -151,7 +156,7 @@ class Runner:
             # The row is still ours and its lease runs out: the reaper gives it another attempt.
             log.exception("turn_crashed", turn=running.claim.id)
         finally:
-            if len(self._running) >= self._slots:
+            if len(self._running) >= self._most:
                 self._wake.set()  # somebody may have waited for this place
             self._running.pop(running.claim.id, None)
         if closed and self._closed:

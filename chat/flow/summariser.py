@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 
 from chat.context import prompts
 from chat.context.extract import extractive_summary
@@ -79,7 +78,7 @@ async def summarise(work: Assignment, engine: Engine, *, last_try: bool) -> Made
     The summary model twice, then the chat's own model once, then an extract. With `last_try` false a transient
     error of the provider is raised instead of worked around: a better summary a little later beats an extract now.
     """
-    models = (settings.CHAT_SUMMARY_MODEL, settings.CHAT_SUMMARY_MODEL, work.chat_model)
+    models = (engine.summary_model, engine.summary_model, work.chat_model)
     refused = await engine.database.read(
         summaries.rejected, work.session_id, work.first, work.last, work.source_hash, work.keep
     )
@@ -101,7 +100,7 @@ async def summarise(work: Assignment, engine: Engine, *, last_try: bool) -> Made
 
 async def _fits(work: Assignment, engine: Engine) -> bool:
     """Whether a model can take the source whole. Only a single giant turn can't; its input is never trimmed."""
-    window = await engine.window(settings.CHAT_SUMMARY_MODEL)
+    window = await engine.window(engine.summary_model)
     return work.source_tokens + work.limit_tokens * REPLY_FACTOR + work.exact_tokens < window.window * MOST_OF_WINDOW
 
 

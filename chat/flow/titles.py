@@ -51,7 +51,7 @@ async def run_job(claim: Claim, engine: Engine, hub: Hub) -> str:
     work = await engine.database.read(_work, session_id)
     if work is None:
         return ""
-    request = titling.request(work.prompt, work.reply, settings.CHAT_SUMMARY_MODEL)
+    request = titling.request(work.prompt, work.reply, engine.summary_model)
     text, stop_reason = await ask(
         request,
         engine,

@@ -9,6 +9,7 @@ import asyncio
 import time
 import uuid
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 
 import structlog
 from django.db import InterfaceError, OperationalError
@@ -17,7 +18,7 @@ from chat.context.budget import Budget, BudgetError
 from chat.context.compaction import Policy
 from chat.context.tokens import Counter
 from chat.context.values import Assembled
-from chat.flow import closing, requests
+from chat.flow import closing, fallback, requests
 from chat.flow.engine import Engine, UnknownWindow
 from chat.flow.failures import StillTrying, stored
 from chat.flow.inline import due_level, make_room
@@ -31,6 +32,7 @@ from chat.providers.base import (
     StepEvent,
     TextDelta,
     Unavailable,
+    Usage,
     Waiting,
 )
 from chat.store import leases, loading
@@ -121,7 +123,6 @@ class Run:
         await self._load()
         assert self.loaded
         assert self.budget
-        self.counter = self.engine.counter(self.loaded.model)
         self.assembled = await requests.first_request(self.loaded, self.budget, self.engine, self.counter)
         while True:
             try:
@@ -133,6 +134,9 @@ class Run:
                 refused = self.assembled
                 self.assembled = await self._smaller(refused, error)
                 await self._record_refusal(refused)
+            except ProviderError as error:
+                if self.running.text or not await self._fall_back(error):
+                    raise
 
     async def _record_refusal(self, refused: Assembled) -> None:
         assert self.loaded
@@ -144,23 +148,53 @@ class Run:
         )
         self.running.call = uuid.uuid4()
 
+    async def _fall_back(self, error: ProviderError) -> bool:
+        """Make the request anew for the model that an operator named for such hours; False where there is none."""
+        assert self.loaded
+        assert self.budget
+        assert self.policy
+        assert self.assembled
+        instead = fallback.after(error, self.loaded, self.engine)
+        if instead is None:
+            return False
+        self.running.usage = error.partial or self.running.usage
+        await self.engine.database.run(
+            closing.record_broken, self.running, self.loaded, self.budget, self.policy, self.assembled, error.code
+        )
+        self.running.call, self.running.usage = uuid.uuid4(), Usage()
+        self.running.steps.clear()
+        self.loaded = instead
+        await self._plan()
+        self.assembled = await requests.first_request(instead, self.budget, self.engine, self.counter)
+        return True
+
+    async def _plan(self) -> None:
+        """Budget, policy and counter of the model that will answer."""
+        loaded, engine = self.loaded, self.engine
+        assert loaded
+        self.budget = await engine.budget(loaded.model, loaded.history.instructions, thinking=loaded.thinking)
+        self.policy = await engine.policy(loaded.window_messages)
+        self.counter = engine.counter(loaded.model)
+
     async def _load(self) -> None:
         """Load the turn; at the hard mark compact first, for as long as a user may be kept waiting."""
         claim, engine = self.running.claim, self.engine
-        self.loaded = loaded = await engine.load(claim.id)
+        loaded = fallback.chosen(await engine.load(claim.id), engine)
+        self.loaded = loaded
         self.running.live = self.hub.begin(loaded.session_id, loaded.turn_id, loaded.number, claim.epoch)
-        self.budget = await engine.budget(loaded.model, loaded.history.instructions, thinking=loaded.thinking)
-        self.policy = await engine.policy(loaded.window_messages)
+        await self._plan()
+        assert self.budget
+        assert self.policy
         reached = due_level(loaded, self.budget, self.policy, engine.counter(loaded.model))
         if reached == "hard" and await make_room(loaded, engine, self.hub):
-            self.loaded = await engine.load(claim.id)
+            self.loaded = replace(await engine.load(claim.id), model=loaded.model)
 
     async def _smaller(self, refused: Assembled, error: ContextOverflow) -> Assembled:
         """A strictly smaller request: with a summary that became ready meanwhile, else further down the ladder."""
         assert self.loaded
         assert self.budget
         requests.learn_overflow(self.engine, refused, error)
-        fresh = await self.engine.load(self.running.claim.id)
+        fresh = replace(await self.engine.load(self.running.claim.id), model=self.loaded.model)
         if fresh.context_version != self.loaded.context_version:
             self.loaded = fresh
             self.counter = self.engine.counter(fresh.model)

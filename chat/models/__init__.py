@@ -9,6 +9,7 @@ from chat.models.people import Allowance, Preference, Preset
 from chat.models.sessions import ChatSession, Instructions, Manifest, Step, Thought, Turn
 from chat.models.sharing import Feedback, Share
 from chat.models.surgery import Audit, Batch, BatchItem
+from chat.models.switches import Switches
 from chat.models.work import Calibration, Job, Model, Worker
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "SignIn",
     "Step",
     "Summary",
+    "Switches",
     "Thought",
     "Turn",
     "Worker",

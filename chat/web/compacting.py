@@ -105,12 +105,17 @@ def _said(job: Job) -> str:
     }.get(code or "", _("Not compressed: something went wrong. Every turn stays as it is; try again in a moment."))
 
 
+def _summariser() -> str:
+    """The model that writes summaries now."""
+    return service.current().engine.summary_model if service.running() else settings.CHAT_SUMMARY_MODEL
+
+
 def _offer(session: ChatSession) -> dict[str, Any]:
     try:
         known = figures(session)
     except Refused as why:
         return {"nothing": str(why)}
-    found = control.preview(session, known)
+    found = control.preview(session, known, _summariser())
     if found is None:
         return {
             "nothing": _("Nothing to compress: the newest turns stay word for word, and there is little before them.")
@@ -138,7 +143,7 @@ def _rows(session: ChatSession, found: Preview) -> list[tuple[str, str, str]]:
     if found.cost_high:
         low, high = (f"{cost / 1_000_000:.4f}" for cost in (found.cost_low, found.cost_high))
         cost = f"~{_span(low, high)} US$"
-    rows.append((_("Price"), cost, _("once, by %(model)s") % {"model": model_name(settings.CHAT_SUMMARY_MODEL)}))
+    rows.append((_("Price"), cost, _("once, by %(model)s") % {"model": model_name(_summariser())}))
     return [row for row in rows if row[1]]
 
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from chat import service
-from chat.flow import compactor
+from chat.flow import compactor, fallback
 from chat.web.pages import page
 
 
@@ -30,7 +30,11 @@ def now(model: str = "") -> Trouble | None:
     if running.pulse.failing:
         text = _("You can read what is there. What you write is kept in this browser and sent as soon as it can be.")
         return Trouble("storage", _("Nothing can be stored just now."), text)
-    if running.engine.provider.refusal(model or settings.CHAT_MODEL) > 0:
+    switches = running.engine.switches
+    if switches.read_only:
+        text = _("You can read, search and export everything. What you write is kept; send it when this line is gone.")
+        return Trouble("read_only", _("The site is read-only for a while."), text)
+    if fallback.refusal(model or settings.CHAT_MODEL, running.engine) > 0:
         text = _("You can read, search and export everything. What you write is kept; send it in a moment.")
         return Trouble("model", _("The model does not answer just now."), text)
     if compactor.service_rests(running.engine):

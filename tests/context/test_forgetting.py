@@ -1,6 +1,7 @@
 """What became of a turn, told from nothing but the manifests of the requests that came after it."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,4 +101,4 @@ def test_every_request_after_a_turn_is_in_exactly_one_stretch(drawn: tuple[int, 
     assert story[0].first == turn
     assert story[-1].last == last
     assert sum(one.requests for one in story) == last - turn + 1
-    assert all(before.last + 1 == after.first for before, after in zip(story, story[1:], strict=False))
+    assert all(before.last + 1 == after.first for before, after in pairwise(story))
