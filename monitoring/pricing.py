@@ -9,6 +9,7 @@ Source: Anthropic's price list (platform.claude.com, "Pricing"), as of October 2
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 MILLION = Decimal(1_000_000)
 # Six decimals: a thousandth of a cent is less than one cached token of the dearest model times ten.
@@ -67,11 +68,16 @@ def price_of(model: str, tokens: int = 0) -> Price | None:
 
     Names that platforms put before the model's own ("anthropic.", "eu.anthropic.", "vendor/") do not matter.
     """
-    name = model.rpartition("/")[2].rpartition("anthropic.")[2].replace("@", "-")
-    family = max((known for known in PRICES if name == known or name.startswith(f"{known}-")), key=len, default=None)
+    family = _family(model)
     if family is None:
         return None
     return next(price for most, price in PRICES[family] if most is None or tokens <= most)
+
+
+@lru_cache(maxsize=256)
+def _family(model: str) -> str | None:
+    name = model.rpartition("/")[2].rpartition("anthropic.")[2].replace("@", "-")
+    return max((known for known in PRICES if name == known or name.startswith(f"{known}-")), key=len, default=None)
 
 
 def cost(model: str, *, input: int, cache_read: int, cache_write: int, output: int, ttl: str = "5m") -> Decimal | None:
@@ -94,3 +100,15 @@ def saved_by_caching(model: str, *, input: int, cache_read: int, cache_write: in
         return None
     shares = cache_read * (1 - price.read) - cache_write * (price.write(ttl) - 1)
     return (shares * price.input / MILLION).quantize(STEP)
+
+
+def of_spared(model: str, tokens: int, size: int, *, hit: bool) -> Decimal | None:
+    """US dollars that `tokens` more of finished turns would have cost in a call of `size` tokens: they would have
+    been read from the cache where the call had a hit, and paid in full elsewhere. None when the price is unknown.
+
+    A step lower than the truth where the longer request would have fallen into a dearer class of sizes.
+    """
+    price = price_of(model, size)
+    if price is None:
+        return None
+    return (tokens * (price.read if hit else Decimal(1)) * price.input / MILLION).quantize(STEP)

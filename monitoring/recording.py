@@ -91,6 +91,7 @@ def record_call(
     reserve: int = 0,
     system_digest: str = "",
     tools_digest: str = "",
+    spared: int | None = None,
     at: datetime | None = None,
 ) -> bool:
     """Record one call to a model, once for each `call`; False when it had been recorded before.
@@ -99,7 +100,9 @@ def record_call(
     request, `outcome` "ok" or the code of the error. `number` is the turn's number, `turn` its row's id. For a
     reply without `miss_cause` the cause is found here, from the gauge. `compacts_at` (the context length at which
     compaction is due) and `reserve` (reply and headroom), both in tokens, draw the chart's marks and make the
-    forecast. The digests are hexadecimal hashes of the system prompt and of the tools as they were sent.
+    forecast. `spared` is what the summaries in the request kept out of it: the tokens of the turns that they cover less
+    their own; None when not told. The digests are hexadecimal hashes of the system prompt and of the tools as they
+    were sent.
     Raises ValueError for a purpose that does not exist.
     """
     row = ModelCall(
@@ -128,12 +131,14 @@ def record_call(
         stop_reason=_code(stop_reason),
         outcome=_code(outcome) or "ok",
         miss_cause=_code(miss_cause),
+        spared=_whole(spared),
     )
     row.cost, row.saved = _cost(row)
     # Only a reply tells how full its session is; one that failed before the API counted it tells nothing.
     if session is not None and row.purpose == Purpose.REPLY and row.size:
         gauge, recorded = _gauge(session, call)
         row.miss_cause = row.miss_cause or _miss_cause(gauge, row, _digest(tools_digest))
+        row.left = gauge.cached if gauge.at else None
     else:
         gauge, recorded = None, ModelCall.objects.filter(call=call).exists()
     if recorded:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from monitoring import recording
+from monitoring.folding import Call
 
 SESSION = UUID("2b71f4aa-0000-4000-8000-000000000001")
 START = datetime(2026, 11, 22, 6, 30, tzinfo=UTC)
@@ -72,3 +73,36 @@ def happen() -> Callable[..., None]:
         recording.record_event(**values | given)
 
     return happen
+
+
+@pytest.fixture
+def call() -> Callable[..., Call]:
+    """A call as it is added up; by default an ordinary reply that found all in the cache."""
+
+    def call(**given: Any) -> Call:
+        values: dict[str, Any] = {
+            "at": START,
+            "model": "claude-opus-4-6",
+            "purpose": "reply",
+            "strategy": "summary",
+            "user": 7,
+            "outcome": "ok",
+            "window": 200_000,
+            "input": 1_000,
+            "cache_read": 8_000,
+            "cache_write": 1_000,
+            "output": 500,
+            "left": None,
+            "spared": None,
+            "cost": None,
+            "saved": None,
+            "estimate": None,
+            "first_ms": 700,
+            "total_ms": 4_000,
+            "miss_cause": "",
+            "components": {"history": 9_000},
+            "system_digest": "",
+        }
+        return Call(**values | given)
+
+    return call

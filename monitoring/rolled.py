@@ -1,0 +1,155 @@
+"""What calls came to over any span of time, read from rollups and, where there are none yet, from the calls.
+
+All moments are UTC. Counts and sums are exact up to the second; a late call is in its rollup after the loop's next
+round, a minute later. `user` means one user's calls, else everybody's.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet, Sum
+
+from monitoring import folding, times
+from monitoring.folding import Call, Figures
+from monitoring.models import ModelCall, Progress, Rollup
+
+ROLLUPS = "rollups"
+# What a page adds up itself at most, the newest calls first: more only while the loop has not come so far yet, and
+# then the page says by when everything is rolled up.
+MOST_CALLS = 100_000
+FIELDS = ("model", "purpose", "strategy")
+
+
+def between(
+    start: datetime,
+    end: datetime,
+    *,
+    step: timedelta,
+    user: int | None = None,
+    model: str | None = None,
+    purpose: str | None = None,
+    strategy: str | None = None,
+) -> dict[datetime, Figures]:
+    """Figures for each bucket of `step` (a multiple of 5 minutes) that has calls, by its start, in order of time.
+
+    `start` is moved back to the start of its bucket; the last bucket ends at `end`. Rows of five minutes are kept
+    for 35 days: a step below an hour finds nothing before.
+    """
+    if step % times.FIVE or step <= timedelta(0):
+        raise ValueError("A step is a multiple of five minutes.")
+    found: dict[datetime, Figures] = {}
+    filters = {"user": user, "model": model, "purpose": purpose, "strategy": strategy}
+    for at, _, figures in _read(times.floor(start, step), end, step, filters, ()):
+        bucket = times.floor(at, step)
+        folding.take(found.setdefault(bucket, Figures()), figures)
+    return dict(sorted(found.items()))
+
+
+def over(start: datetime, end: datetime, **filters: Any) -> Figures:
+    """What all calls of a span come to. Filters as in `between`."""
+    return folding.total(figures for _, _, figures in _read(start, end, None, filters, ()))
+
+
+def by(field: str, start: datetime, end: datetime, **filters: Any) -> dict[str, Figures]:
+    """What the calls of a span come to for each "model", "purpose" or "strategy" of them. Filters as in `between`."""
+    if field not in FIELDS:
+        raise ValueError(field)
+    found: dict[str, Figures] = {}
+    for _, key, figures in _read(start, end, None, filters, (field,)):
+        folding.take(found.setdefault(key[0], Figures()), figures)
+    return found
+
+
+def between_by(
+    field: str, start: datetime, end: datetime, *, step: timedelta, **filters: Any
+) -> dict[str, dict[datetime, Figures]]:
+    """As `between`, for each "model", "purpose" or "strategy" apart; one reading of what several charts need."""
+    if field not in FIELDS or step % times.FIVE or step <= timedelta(0):
+        raise ValueError(field, step)
+    found: dict[str, dict[datetime, Figures]] = {}
+    for at, key, figures in _read(times.floor(start, step), end, step, filters, (field,)):
+        folding.take(found.setdefault(key[0], {}).setdefault(times.floor(at, step), Figures()), figures)
+    return found
+
+
+def by_user(start: datetime, end: datetime, **filters: Any) -> dict[int, Figures]:
+    """What the calls of a span come to for each user: the sums alone (folding.SUMS), since there may be thousands.
+
+    Filters as in `between`.
+    """
+    found: dict[int, Figures] = {}
+    for piece in times.pieces(start, end, _until(single=True), None):
+        if piece.size:
+            rows = _rows(piece, filters).filter(user__gt=0) if filters.get("user") is None else _rows(piece, filters)
+            sums = rows.values_list("user").annotate(**{f"all_{name}": Sum(name) for name in folding.SUMS}).order_by()
+            parts: Iterable[tuple[int, Figures]] = (
+                (user, Figures(**dict(zip(folding.SUMS, values, strict=True)))) for user, *values in sums
+            )
+        else:
+            parts = _folded_by_user(piece, filters)
+        for user, figures in parts:
+            folding.take(found.setdefault(user, Figures()), figures)
+    return found
+
+
+def until() -> datetime | None:
+    """By when everything is rolled up; None before the first round."""
+    return Progress.objects.filter(pk=ROLLUPS).values_list("five_until", flat=True).first()
+
+
+def _read(
+    start: datetime, end: datetime, step: timedelta | None, filters: dict[str, Any], keys: tuple[str, ...]
+) -> Iterator[tuple[datetime, tuple[str, ...], Figures]]:
+    """Parts of a span with when they start and what `keys` they are of."""
+    for piece in times.pieces(start, end, _until(single=filters.get("user") is not None), step):
+        if piece.size:
+            rows = _rows(piece, filters)
+            if filters.get("user") is None:
+                rows = rows.filter(user=0)
+            for at, *values in rows.values_list("start", *keys, *folding.COLUMNS):
+                yield at, tuple(values[: len(keys)]), folding.of_row(values[len(keys) :])
+            continue
+        length = step or times.DAY
+        found: dict[tuple[Any, ...], Figures] = {}
+        for call in calls(piece.start, piece.end, filters, most=MOST_CALLS):
+            key = (times.floor(call.at, length), *(getattr(call, name) for name in keys))
+            found.setdefault(key, Figures()).add(call)
+        for (at, *key), figures in found.items():
+            yield at, tuple(key), figures
+
+
+def calls(
+    start: datetime, end: datetime, filters: dict[str, Any] | None = None, *, most: int | None = None
+) -> Iterator[Call]:
+    """The calls of a span as what is added up: in no order, or the newest `most` of them."""
+    rows = ModelCall.objects.filter(at__gte=start, at__lt=end).filter(**_given(filters or {}))
+    if most:
+        rows = rows.order_by("-at")[:most]
+    return map(Call._make, rows.values_list(*Call._fields).iterator(2_000))
+
+
+def _rows(piece: times.Piece, filters: dict[str, Any]) -> QuerySet[Rollup]:
+    return Rollup.objects.filter(
+        size=piece.size, start__gte=piece.start, start__lt=piece.end, **_given(filters)
+    ).order_by()
+
+
+def _folded_by_user(piece: times.Piece, filters: dict[str, Any]) -> Iterator[tuple[int, Figures]]:
+    found: dict[int, Figures] = {}
+    for call in calls(piece.start, piece.end, filters, most=MOST_CALLS):
+        if call.user:
+            found.setdefault(call.user, Figures()).add(call)
+    yield from found.items()
+
+
+def _until(*, single: bool) -> dict[str, datetime | None]:
+    """By when each size is rolled up; of single users there are no rows of five minutes."""
+    row = Progress.objects.filter(pk=ROLLUPS).first()
+    if row is None:
+        return {}
+    return {"1d": row.day_until, "1h": row.hour_until} | ({} if single else {"5m": row.five_until})
+
+
+def _given(filters: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in filters.items() if value is not None}
