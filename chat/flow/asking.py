@@ -3,6 +3,7 @@
 import hashlib
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,8 @@ from django.db import transaction
 
 from chat.context.values import Request
 from chat.flow.engine import Engine
-from chat.providers.base import Completion, ProviderError, TextDelta, Usage
+from chat.providers.base import Completion, ProviderError, TextDelta, Usage, Waiting
+from chat.providers.steady import BREAKER
 from chat.store import quotas
 from chat.store.database import storable
 from monitoring import recording
@@ -31,21 +33,25 @@ async def ask(
     call, started = uuid.uuid4(), time.monotonic()
     parts: list[str] = []
     usage, stop_reason, outcome, first_ms = Usage(), "", "cancelled", None
+    failed: list[tuple[str, Usage]] = []
     try:
         async with aclosing(engine.background.stream(request)) as events:
             async for event in events:
                 if isinstance(event, TextDelta):
                     first_ms = first_ms or int((time.monotonic() - started) * 1000)
                     parts.append(event.text)
+                elif isinstance(event, Waiting) and event.spent is not None:
+                    failed.append((event.cause, event.spent))
                 elif isinstance(event, Completion):
                     usage, stop_reason, outcome = event.usage, event.stop_reason, "ok"
     except ProviderError as error:
-        outcome, usage = error.code, error.partial or usage
+        outcome, usage = BREAKER if error.cause == BREAKER else error.code, error.partial or usage
         raise
     finally:
         window = await engine.window(request.model)
         await engine.database.run(
             _record,
+            failed,
             call=call,
             session=session_id,
             user=owner_id,
@@ -70,10 +76,17 @@ async def ask(
     return storable("".join(parts)), stop_reason
 
 
-def _record(**call: Any) -> None:
-    """Record a call, and count it for the owner: it is part of what they use. One transaction."""
+def _record(failed: Sequence[tuple[str, Usage]], **call: Any) -> None:
+    """Record a call, and count it for the owner: it is part of what they use. One transaction.
+
+    `failed` are the outcomes of the calls before it that it repeats, and what they used.
+    """
     sizes = {name: call[name] for name in ("input", "cache_read", "cache_write", "output")}
     with transaction.atomic():
+        for outcome, spent in failed:
+            told = {name: getattr(spent, name) for name in sizes}
+            again = {"call": uuid.uuid4(), "outcome": outcome, "stop_reason": "", "first_ms": None}
+            recording.record_call(**call | again | told)
         if recording.record_call(**call):
             cost = recording.price(call["model"], ttl="5m", **sizes)
             quotas.spend(call["user"], used=sum(sizes.values()), cost=cost)

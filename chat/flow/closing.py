@@ -43,7 +43,7 @@ class Ending:
 
     claim: Claim
     outcome: Outcome
-    call: dict[str, Any] | None
+    calls: tuple[dict[str, Any], ...]
     events: tuple[dict[str, Any], ...]
     room: int
     policy: Policy | None
@@ -90,7 +90,8 @@ async def ending(
         used=used,
         cost=cost,
     )
-    call, events, room, meter = None, (), 0, None
+    calls: tuple[dict[str, Any], ...] = ()
+    events, room, meter = (), 0, None
     if loaded and budget and policy and assembled:
         report = assembled.manifest.report
         room = budget.room(gauges.held(report))
@@ -104,13 +105,13 @@ async def ending(
             verbatim=sum(run.last - run.first + 1 for run in assembled.manifest.runs if run.how in SENT),
             compacts=compacts(loaded.strategy, loaded.mode),
         ).to_dict()
-        call = _call(running, loaded, budget, policy, assembled, bare(error) or "ok")
+        calls = _calls(running, loaded, budget, policy, assembled, running.outcome or bare(error) or "ok")
         if assembled.manifest.trimmed:
             events = (_trim(loaded, assembled),)
     return Ending(
         claim=running.claim,
         outcome=outcome,
-        call=call,
+        calls=calls,
         events=events,
         room=room,
         policy=policy,
@@ -134,8 +135,8 @@ def close(end: Ending) -> Closed | None:
         if closed.trimmed:
             for event in end.events:
                 recording.record_event(**event)
-        if end.call:
-            recording.record_call(**end.call)
+        for call in end.calls:
+            recording.record_call(**call)
         if closed.status == Turn.Status.COMPLETE:
             titles.enqueue(closed.session_id, closed.number)
         return replace(closed, compacts=_enqueue_compaction(closed, end))
@@ -152,7 +153,8 @@ def record_broken(
 ) -> None:
     """Record a call that broke off and is followed by another attempt. One transaction."""
     with transaction.atomic():
-        recording.record_call(**_call(running, loaded, budget, policy, assembled, error))
+        for call in _calls(running, loaded, budget, policy, assembled, error):
+            recording.record_call(**call)
         used, cost = allowing.used(running, loaded.model, PESSIMISTIC.count(running.text))
         quotas.spend(loaded.owner_id, used=used, cost=cost)
 
@@ -177,7 +179,8 @@ def record_refusal(
 ) -> None:
     """Record that the API refused a request as too long, and which smaller one follows. One transaction."""
     with transaction.atomic():
-        recording.record_call(**_call(running, loaded, budget, policy, refused, ContextOverflow.code))
+        for call in _calls(running, loaded, budget, policy, refused, ContextOverflow.code):
+            recording.record_call(**call)
         recording.record_event(
             session=loaded.session_id,
             user=loaded.owner_id,
@@ -257,6 +260,22 @@ def _sent(loaded: Loaded | None, assembled: Assembled | None, measured: int | No
         body_sha256=body_sha256(body),
         measured=measured,
     )
+
+
+def _calls(
+    running: Running, loaded: Loaded, budget: Budget, policy: Policy, assembled: Assembled, outcome: str
+) -> tuple[dict[str, Any], ...]:
+    """The call that ended so, behind the ones that failed unseen and were made again."""
+    last = _call(running, loaded, budget, policy, assembled, outcome)
+    failed = tuple(
+        last
+        | {"stop_reason": "", "first_ms": None, "total_ms": one.total_ms}
+        | {"call": one.call, "outcome": one.outcome}
+        | {name: getattr(one.usage, name) for name in ("input", "cache_read", "cache_write", "output")}
+        for one in running.attempts
+    )
+    running.attempts.clear()
+    return (*failed, last)
 
 
 def _call(

@@ -38,6 +38,16 @@ class Released(Interrupted):
     """This process is going away: give the turn back, it costs no attempt."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A call that failed before anybody saw anything of it, and was made again: one more that is recorded."""
+
+    call: uuid.UUID
+    outcome: str
+    usage: Usage
+    total_ms: int
+
+
 @dataclass(slots=True)
 class Running:
     """One claimed turn in this process. Times are of the monotonic clock, in seconds."""
@@ -52,6 +62,9 @@ class Running:
     call: uuid.UUID = field(default_factory=uuid.uuid4)
     sent_at: float = field(default_factory=time.monotonic)
     first_ms: int | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    # What became of the newest call, where the turn's own error does not say it.
+    outcome: str = ""
     _why: asyncio.Future[type[Interrupted]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     _grown: asyncio.Event = field(default_factory=asyncio.Event)
     _stored: int = 0
@@ -65,6 +78,12 @@ class Running:
         """End the run at its next step; the first reason counts."""
         if not self._why.done():
             self._why.set_result(why)
+
+    def failed(self, outcome: str, spent: Usage) -> None:
+        """The call failed and will be made again, as another one."""
+        total_ms = int((time.monotonic() - self.sent_at) * 1000)
+        self.attempts.append(Attempt(call=self.call, outcome=outcome, usage=spent, total_ms=total_ms))
+        self.call, self.usage = uuid.uuid4(), Usage()
 
     def check(self) -> None:
         """Raise the reason for which the run must end, if there is one."""

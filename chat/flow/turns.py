@@ -35,6 +35,7 @@ from chat.providers.base import (
     Usage,
     Waiting,
 )
+from chat.providers.steady import BREAKER
 from chat.store import leases, loading
 from chat.store.closing import Closed
 from chat.store.database import storable
@@ -89,6 +90,7 @@ class Run:
             return await self._requeue("restarting", costs_attempt=False)
         except ProviderError as error:
             self.running.usage = error.partial or self.running.usage
+            self.running.outcome = BREAKER if error.cause == BREAKER else ""
             if error.transient and self.running.text and self._may_try_again():
                 return await self._requeue("retrying", costs_attempt=True, error=error.code)
             return await self._close(
@@ -132,6 +134,7 @@ class Run:
                 if self.running.text:
                     raise  # said in the middle of a reply; another request would begin it once more
                 refused = self.assembled
+                self.running.outcome = error.code
                 self.assembled = await self._smaller(refused, error)
                 await self._record_refusal(refused)
             except ProviderError as error:
@@ -146,7 +149,7 @@ class Run:
         await self.engine.database.run(
             closing.record_refusal, self.running, self.loaded, self.budget, self.policy, refused, self.assembled
         )
-        self.running.call = uuid.uuid4()
+        self.running.call, self.running.outcome = uuid.uuid4(), ""
 
     async def _fall_back(self, error: ProviderError) -> bool:
         """Make the request anew for the model that an operator named for such hours; False where there is none."""
@@ -235,6 +238,8 @@ class Run:
                     running.usage = event.usage
                 elif isinstance(event, Waiting):
                     trying.waits()
+                    if event.spent is not None:
+                        running.failed(event.cause, event.spent)
                 elif isinstance(event, Completion):
                     running.usage, running.stop_reason = event.usage, event.stop_reason
         if not running.stop_reason:

@@ -13,7 +13,7 @@ The error tree (every upstream failure maps to exactly one leaf, in `anthropic.c
 """
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from chat.context.values import Request, Step
@@ -80,10 +80,14 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Nothing comes for `seconds`: the call failed, or was not made yet, for `cause` (the code of an error)."""
+    """Nothing comes for `seconds`: the call failed, or was not made yet, for `cause` (the code of an error).
+
+    `spent` is what a call that failed had used of tokens; None where none was made.
+    """
 
     seconds: float
     cause: str
+    spent: Usage | None = field(default=None, compare=False)
 
 
 Event = Started | TextDelta | StepEvent | Completion | Waiting

@@ -21,6 +21,7 @@ from chat.providers.base import (
     Refused,
     Started,
     Unavailable,
+    Usage,
     Waiting,
 )
 from chat.providers.breaker import Breaker, Breakers, Change, Rule, Ticket
@@ -107,7 +108,7 @@ class Steady:
             failed += 1
             # Outside of `except`: a later error must not hang on this one.
             wait = self._wait_or_raise(failure, failed if not delivered else self._retry.attempts, started)
-            yield Waiting(wait, failure.code)
+            yield Waiting(wait, failure.code, failure.partial or Usage())
             await self._sleep(wait)
 
     async def count(self, request: Request) -> int:
