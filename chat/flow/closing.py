@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,7 +68,7 @@ async def ending(
     measured = usage.total_input or None
     counter = engine.counter(loaded.model if loaded else settings.CHAT_MODEL)
     seen = running.live.blocks if running.live and text == running.text else []
-    rendered = await asyncio.to_thread(rendering.render, text, seen) if text.strip() else None
+    rendered = await _render(text, seen) if text.strip() else None
     thought = _thought(running, counter)
     whole = bool(running.stop_reason)
     prompt_tokens = _measured_prompt(loaded, assembled, measured)
@@ -117,6 +118,12 @@ async def ending(
         policy=policy,
         gauge=meter,
     )
+
+
+async def _render(text: str, seen: Sequence[tuple[int, str]]) -> rendering.Rendered:
+    if rendering.is_brief(text):
+        return rendering.render(text, seen)
+    return await asyncio.to_thread(rendering.render, text, seen)
 
 
 def _thought(running: Running, counter: Counter) -> Thought:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import structlog
 from django.conf import settings
@@ -22,6 +23,9 @@ log = structlog.get_logger(__name__)
 ASK_SHARE = 0.9
 ASK_S = 2.0
 MOST_ASKED = 4
+# A request of so little is made in about a millisecond.
+BRIEF_CHARS = 16_000
+BRIEF_TURNS = 50
 # An estimate this close teaches nothing worth classifying the whole request again for.
 CLOSE_ENOUGH = 0.02
 EARLY_SAMPLES = 5
@@ -33,8 +37,7 @@ async def first_request(loaded: Loaded, budget: Budget, engine: Engine, counter:
     `counter` is the model's as it is now; smaller requests are made with the same one (see `smaller`).
     Raises BudgetError when nothing of it fits the window.
     """
-    # In a thread: a pasted million characters takes tens of milliseconds to count, which other streams would feel.
-    assembled = await asyncio.to_thread(
+    make = partial(
         assemble,
         loaded.history,
         _prompt(loaded),
@@ -44,6 +47,8 @@ async def first_request(loaded: Loaded, budget: Budget, engine: Engine, counter:
         limits=engine.limits(loaded),
         ttl=settings.CHAT_CACHE_TTL,
     )
+    # A pasted million characters takes tens of milliseconds to count, which other streams would feel.
+    assembled = make() if _is_brief(loaded) else await asyncio.to_thread(make)
     assembled = _thinking(assembled, budget, engine)
     for _ in range(MOST_ASKED):
         if assembled.manifest.estimated <= budget.input_limit * ASK_SHARE:
@@ -124,6 +129,16 @@ async def learn(engine: Engine, assembled: Assembled, measured: int) -> None:
         + tokens.BLOCK_TOKENS * len(assembled.request.blocks())
     )
     engine.learn(model, shares=shares, estimated=counter.count_shares(shares) + frame, measured=measured)
+
+
+def _is_brief(loaded: Loaded) -> bool:
+    """Whether the request is made sooner than a thread would be asked to."""
+    history = loaded.history
+    if history.documents or len(history.turns) > BRIEF_TURNS or any(turn.steps for turn in history.turns):
+        return False
+    told = [loaded.prompt, *(one.text for one in history.summaries)]
+    told += [text for turn in history.turns for text in (turn.prompt, turn.reply)]
+    return sum(map(len, told)) <= BRIEF_CHARS
 
 
 def _prompt(loaded: Loaded) -> Prompt:

@@ -1,25 +1,14 @@
-"""A turn while it runs: how it is told to stop, what it has so far, and how it holds on to its row."""
+"""A turn while it runs: how it is told to stop, what it has so far, and how much of that is stored."""
 
 import asyncio
-import contextlib
 import time
 import uuid
 from dataclasses import dataclass, field
 
-import structlog
-from django.db import InterfaceError, OperationalError
-
 from chat.context.values import Step
 from chat.providers.base import Usage
-from chat.store import leases
-from chat.store.database import Database
 from chat.store.leases import Claim
 from chat.stream.live import Live
-
-log = structlog.get_logger(__name__)
-
-CHECKPOINT_S = 1.0
-CHECKPOINT_CHARS = 2048
 
 
 class Interrupted(Exception):
@@ -66,7 +55,7 @@ class Running:
     # What became of the newest call, where the turn's own error does not say it.
     outcome: str = ""
     _why: asyncio.Future[type[Interrupted]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    _grown: asyncio.Event = field(default_factory=asyncio.Event)
+    beaten: float = field(default_factory=time.monotonic)
     _stored: int = 0
 
     @property
@@ -103,35 +92,15 @@ class Running:
             self.check()
         task.result()
 
-    def grew(self) -> None:
-        """Text was added: a checkpoint is due once enough of it is unsaved."""
-        if self.live and self.live.size - self._stored >= CHECKPOINT_CHARS:
-            self._grown.set()
+    @property
+    def unsaved(self) -> int:
+        """Characters of the reply that no checkpoint has stored."""
+        return self.live.size - self._stored if self.live else 0
 
-    async def hold(self, database: Database) -> None:
-        """Checkpoint and beat until cancelled: every second while text grows, else every `beat_s`."""
-        beaten = time.monotonic()
-        while True:
-            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CHECKPOINT_S):
-                    await self._grown.wait()
-            self._grown.clear()
-            text = self.text
-            # What an earlier attempt had said stays until this one has said more.
-            grown = len(text) > max(self._stored, len(self.claim.kept))
-            if not grown and time.monotonic() - beaten < self.beat_s:
-                continue
-            beaten = time.monotonic()
-            try:
-                asked = await database.run(leases.beat_turn, self.claim, self.lease_s, text if grown else None)
-            except (OperationalError, InterfaceError) as error:
-                # The reply goes on in memory; whoever takes the turn over meanwhile fences us off.
-                log.warning("beat_failed", turn=self.claim.id, error=type(error).__name__)
-                continue
-            if asked is None:
-                self.interrupt(Lost)
-                return
-            if asked:
-                self.interrupt(Stopped)
-            self._stored = len(text)
+    def has_grown(self) -> bool:
+        """Whether there is text to store. What an earlier attempt had said stays until this one has said more."""
+        return self.live is not None and self.live.size > max(self._stored, len(self.claim.kept))
+
+    def saved(self, characters: int) -> None:
+        """So much of the reply stands in its row."""
+        self._stored = characters

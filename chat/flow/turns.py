@@ -5,7 +5,6 @@ is fenced by the claim, and losing it ends the run at once. Nothing is delivered
 anybody, a break sends the turn back to the queue for one attempt from scratch, never "from here on".
 """
 
-import asyncio
 import time
 import uuid
 from contextlib import AsyncExitStack, aclosing
@@ -57,12 +56,8 @@ STATUS = {
 
 async def run_turn(running: Running, engine: Engine, hub: Hub) -> Closed | None:
     """Run a claimed turn to its end; None when it was lost or went back to the queue."""
-    holding = asyncio.create_task(running.hold(engine.database))
-    run = Run(running, engine, hub)
-    try:
-        return await run.to_the_end()
-    finally:
-        holding.cancel()
+    with engine.holding.hold(running):
+        return await Run(running, engine, hub).to_the_end()
 
 
 class Run:
@@ -226,7 +221,7 @@ class Run:
                         trying.over()
                         running.first_ms = int((time.monotonic() - running.sent_at) * 1000)
                     self.hub.append(self.loaded.session_id, live, storable(event.text))
-                    running.grew()
+                    self.engine.holding.grew(running)
                 elif isinstance(event, StepEvent):
                     running.steps.append(event.step)
                     if event.step.kind == "thinking":

@@ -29,6 +29,15 @@ INSIST_S = 600.0
 KEEP_S = 60.0
 
 
+# What stands before a unit of work, in the same visit: does it, or raises.
+Door = Callable[..., Any]
+
+
+def straight(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """The door that is always open."""
+    return work(*args, **kwargs)
+
+
 class Database:
     """Runs units of work in threads. A unit that lost its connection is run again: all of ours are idempotent,
     fenced by client id, epoch or version, so that a commit whose answer was lost does no harm when repeated."""

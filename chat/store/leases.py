@@ -5,6 +5,7 @@ lost, and whoever sees that stops at once. All times are the database's own cloc
 who was stopped for a minute, can't believe that its lease still holds.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -58,16 +59,20 @@ def claim_turn(owner: str, lease_s: float) -> Claim | None:
     return next(iter(claim_turns(owner, lease_s)), None)
 
 
-def beat_turn(claim: Claim, lease_s: float, reply: str | None = None) -> bool | None:
-    """Hold on to a turn, and store its text so far when given. Returns whether a stop was asked for; None: lost.
+def beat_turns(beats: Sequence[tuple[Claim, str | None]], lease_s: float) -> list[bool | None]:
+    """Hold on to turns, and store the text so far of those where it is given: one statement.
 
-    Succeeds even past the lease, as long as nobody else has taken the turn.
+    Returns for each whether a stop was asked for; None: lost. Succeeds even past the lease, as long as nobody else
+    has taken the turn.
     """
-    text = [] if reply is None else [reply]
-    held = statements.rows(
-        statements.beat(checkpoint=reply is not None), [lease_s, *text, claim.id, claim.owner, claim.epoch]
-    )
-    return bool(held[0][0]) if held else None
+    rows = statements.beats([(claim.id, claim.owner, claim.epoch, reply) for claim, reply in beats], lease_s)
+    held = {turn: bool(asked) for turn, asked in rows}
+    return [held.get(claim.id) for claim, _ in beats]
+
+
+def beat_turn(claim: Claim, lease_s: float, reply: str | None = None) -> bool | None:
+    """The same for one turn."""
+    return beat_turns([(claim, reply)], lease_s)[0]
 
 
 def release_turn(claim: Claim, *, costs_attempt: bool) -> bool:

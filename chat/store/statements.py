@@ -5,6 +5,7 @@ Only what a load reads stands here; whoever changes a column of these tables fin
 run on both databases. PostgreSQL gets them as prepared statements, so that it plans them once a connection.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -104,15 +105,30 @@ WHERE status = 'queued' AND id IN ({_WAITING} strftime('%%Y-%%m-%%d %%H:%%M:%%f'
 {_CLAIMED}""",
 }
 
-_HELD = "WHERE id = %s AND owner = %s AND epoch = %s AND status = 'running' RETURNING cancel_requested"
+# Turn, owner, epoch and text of each; the lease in seconds.
+_BEATS = {
+    "postgresql": f"""
+UPDATE {_TURNS} t SET lease_until = {_LEASE["postgresql"]}, reply = COALESCE(b.reply, t.reply)
+FROM unnest(%s::bigint[], %s::text[], %s::integer[], %s::text[]) AS b(id, owner, epoch, reply)
+WHERE t.id = b.id AND t.owner = b.owner AND t.epoch = b.epoch AND t.status = 'running'
+RETURNING t.id, t.cancel_requested""",
+    "sqlite": f"""
+UPDATE {_TURNS} SET lease_until = {_LEASE["sqlite"]}, reply = COALESCE(b.reply, {_TURNS}.reply)
+FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS owner,
+             json_extract(value, '$[2]') AS epoch, json_extract(value, '$[3]') AS reply FROM json_each(%s)) AS b
+WHERE {_TURNS}.id = b.id AND {_TURNS}.owner = b.owner AND {_TURNS}.epoch = b.epoch AND status = 'running'
+RETURNING id, cancel_requested""",
+}
 
 
-def beat(*, checkpoint: bool) -> str:
-    """Hold on to a running turn. Parameters: lease in seconds, the text so far for a checkpoint, turn, owner, epoch.
-    The one row, if it is still ours: whether a stop was asked for.
+def beats(held: Sequence[tuple[int, str, int, str | None]], lease_s: float) -> list[tuple[int, bool]]:
+    """Hold on to running turns: (turn, owner, epoch, text so far or None) of each, and the lease in seconds.
+
+    Rows: the turns that are still ours, and whether a stop was asked for.
     """
-    reply = ", reply = %s" if checkpoint else ""
-    return f"UPDATE {_TURNS} SET lease_until = {_LEASE[connection.vendor]}{reply} {_HELD}"
+    postgresql = connection.vendor == "postgresql"
+    given = [list(column) for column in zip(*held, strict=True)] if postgresql else [json.dumps(held)]
+    return rows(_BEATS[connection.vendor], [lease_s, *given])
 
 
 def claim() -> str:

@@ -3,7 +3,8 @@
 A reply is one growing text with an end; a socket holds only where it stopped. So a slow socket costs nothing and
 catches up in one frame, and no frame is made before a socket asks for it. Text is coalesced: the first delta wakes
 the sockets at once, later ones after `FLUSH_S` or `FLUSH_CHARS` characters. Finished markdown blocks are rendered
-once, in a thread, and only while somebody watches. No database here, and nothing that blocks the loop.
+once, and only while somebody watches: in a thread, unless they are done sooner than a thread is asked. No database
+here, and nothing that blocks the loop.
 
 A reply that another process writes is held here too, while somebody watches it here: as a `Followed`, which whoever
 follows it (see stream.following) feeds. What happens here is told to the `outlet`, which passes it on.
@@ -27,6 +28,11 @@ is shown would otherwise need a timer and a wake-up more each time. The next flu
 time."""
 
 FinishedBlocks = Callable[[str], tuple[int, list[str]]]
+
+
+def never(text: str) -> bool:
+    """No text is brief."""
+    return False
 
 
 class Outlet(Protocol):
@@ -70,15 +76,22 @@ class _Channel:
 class Hub:
     """All live replies of this process. Runs on one event loop; none of its methods blocks.
 
-    `finished_blocks` renders the finished blocks at the start of a text (see stream.rendering); it runs in a thread.
+    `finished_blocks` renders the finished blocks at the start of a text (see stream.rendering); it runs in a thread,
+    unless the text is brief: two wake-ups of two threads that share one interpreter cost more than a paragraph.
     """
 
     outlet: Outlet | None = None
 
     def __init__(
-        self, *, finished_blocks: FinishedBlocks, flush_s: float = FLUSH_S, flush_chars: int = FLUSH_CHARS
+        self,
+        *,
+        finished_blocks: FinishedBlocks,
+        is_brief: Callable[[str], bool] = never,
+        flush_s: float = FLUSH_S,
+        flush_chars: int = FLUSH_CHARS,
     ) -> None:
         self._finished_blocks = finished_blocks
+        self._is_brief = is_brief
         self._flush_s = flush_s
         self._flush_chars = flush_chars
         self._channels: dict[UUID, _Channel] = {}
@@ -276,20 +289,26 @@ class Hub:
         """
         if live.rendering or live.done or not channel.watchers or live.text.find("\n", live.looked) < 0:
             return
-        live.rendering = True
         live.looked = live.end
-        task = asyncio.create_task(self._render_finished(channel, live))
+        text = live.text[live.committed :]
+        if self._is_brief(text):
+            self._add_blocks(channel, live, *self._finished_blocks(text))
+            return
+        live.rendering = True
+        task = asyncio.create_task(self._render_finished(channel, live, text))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _render_finished(self, channel: _Channel, live: Live) -> None:
-        start = live.committed
+    async def _render_finished(self, channel: _Channel, live: Live, text: str) -> None:
         try:
-            used, blocks = await asyncio.to_thread(self._finished_blocks, live.text[start:])
+            found = await asyncio.to_thread(self._finished_blocks, text)
         finally:
             live.rendering = False
+        self._add_blocks(channel, live, *found)
+
+    def _add_blocks(self, channel: _Channel, live: Live, used: int, blocks: list[str]) -> None:
         if used and blocks:
-            live.committed = start + used
+            live.committed += used
             live.blocks += [(live.committed, html) for html in blocks]
             for watcher in channel.watchers:
                 watcher.wake()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import nh3
@@ -42,7 +42,14 @@ NESTING_LIMIT = 60
 ADDRESS_LIMIT = 300
 """Characters of an image's address that are shown."""
 
+BRIEF = 2_000
+"""Characters that render in less time than it takes to hand them to a thread, unless there is much to parse in them."""
+
+MARKS_IN_BRIEF = 40
+"""Characters that may begin or end something: the parser's time grows with their square, not with the text's length."""
+
 _NEWLINE = re.compile(r"\r\n?|\n")
+_MARK = re.compile(r"[\\`*_~\[\]!<>&$|]")
 _LINK = re.compile(r"(?:https?://[^/?#\s]|mailto:[^\s])", re.IGNORECASE)
 _TASK = re.compile(r"\[([ xX])\] ")
 _ADDRESS = re.compile(r"https?://[^\s<>\"`]+", re.IGNORECASE)
@@ -92,6 +99,13 @@ def finished_blocks(text: str) -> tuple[int, list[str]]:
         done.append(_render_block(block, env))
         end = lines[following.line]
     return end, done
+
+
+def is_brief(text: str) -> bool:
+    """Whether rendering `text` holds nobody up: well under a millisecond. Code takes longer, for its colours."""
+    if len(text) > BRIEF or "```" in text or "~~~" in text:
+        return False
+    return sum(1 for _ in islice(_MARK.finditer(text), MARKS_IN_BRIEF + 1)) <= MARKS_IN_BRIEF
 
 
 def _by_source(text: str, done: Sequence[tuple[int, str]]) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """What a socket is told when it says hello: where its conversation stands, and how a reply ended meanwhile."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -7,19 +9,30 @@ from uuid import UUID
 from django.db import connection
 
 from chat.models import ChatSession, Turn
-from chat.store import plain, statements
+from chat.store import statements
 from chat.stream.live import Live, ended
 
 # Written out: every socket or turn executes them, and Django would put them together anew each time.
+_SESSIONS = ChatSession._meta.db_table
 _MINE = "s.id = %s AND s.owner_id = %s AND s.deleted_at IS NULL"
-_IS_MINE = f"SELECT 1 FROM {ChatSession._meta.db_table} s WHERE {_MINE}"
+_IS_MINE = f"SELECT 1 FROM {_SESSIONS} s WHERE {_MINE}"
 _LIVE = ", ".join(f"'{status}'" for status in Turn.LIVE)
 # The length only where it is told: it costs reading the whole text.
 _PLACE = f"""
 SELECT s.turns_active, s.head_id, h.parent_id, h.epoch, h.status,
        CASE WHEN h.status IN ({_LIVE}) THEN LENGTH(h.reply) ELSE 0 END
-FROM {ChatSession._meta.db_table} s LEFT JOIN {Turn._meta.db_table} h ON h.id = s.head_id WHERE {_MINE}"""
-_SEEN = f"UPDATE {ChatSession._meta.db_table} SET seen = %s WHERE id = %s AND owner_id = %s AND seen < %s"
+FROM {_SESSIONS} s LEFT JOIN {Turn._meta.db_table} h ON h.id = s.head_id WHERE {_MINE}"""
+_SEEN = {
+    "postgresql": f"""
+UPDATE {_SESSIONS} s SET seen = n.number
+FROM unnest(%s::bigint[], %s::uuid[], %s::integer[]) AS n(owner, id, number)
+WHERE s.id = n.id AND s.owner_id = n.owner AND s.seen < n.number RETURNING 1""",
+    "sqlite": f"""
+UPDATE {_SESSIONS} SET seen = n.number
+FROM (SELECT json_extract(value, '$[0]') AS owner, json_extract(value, '$[1]') AS id,
+             json_extract(value, '$[2]') AS number FROM json_each(%s)) AS n
+WHERE {_SESSIONS}.id = n.id AND {_SESSIONS}.owner_id = n.owner AND seen < n.number RETURNING 1""",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +72,12 @@ def is_mine(owner_id: int, session_id: UUID) -> bool:
     return bool(statements.rows(_IS_MINE, [_key(session_id), owner_id]))
 
 
-def seen(owner_id: int, session_id: UUID, number: int) -> None:
-    """The owner has this reply on the screen."""
-    plain.together((_SEEN, [number, _key(session_id), owner_id, number]))
+def seen(noted: Sequence[tuple[int, UUID, int]]) -> None:
+    """These owners have these sessions on the screen, up to these numbers: (owner, session, number)."""
+    given = [(owner, _key(session_id), number) for owner, session_id, number in noted]
+    columns = [list(column) for column in zip(*given, strict=True)]
+    postgresql = connection.vendor == "postgresql"
+    statements.rows(_SEEN[connection.vendor], columns if postgresql else [json.dumps(given)])
 
 
 def _key(session_id: UUID) -> Any:

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -43,7 +44,8 @@ from chat.stream.protocol import (
 )
 from chat.stream.window import Window
 from chat.web import attaching, sending
-from chat.web.doors import Login, doors, holds
+from chat.web.doors import Login, SignedOut, doors, let_in
+from chat.web.seeing import seeing
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +81,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._working: asyncio.Task[None] | None = None
         self._watcher: Watcher | None = None
         self._pumping: asyncio.Task[None] | None = None
-        self._marking: asyncio.Task[None] | None = None
         self._closing = False
 
     async def dispatch(self, message: dict[str, Any]) -> None:
@@ -174,10 +175,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         while self._commands and not self._closing:
             frame = self._commands.popleft()
             try:
-                if await sending.read(holds, self.login):
-                    await self._handlers[type(frame)](self, frame)
-                else:
-                    await self.leave(Close.SIGNED_OUT)
+                await self._handlers[type(frame)](self, frame)
+            except SignedOut:
+                await self.leave(Close.SIGNED_OUT)
             except Exception as error:
                 # A database that is away for a while is no news; anything else is.
                 if not isinstance(error, DatabaseFailure):
@@ -202,7 +202,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         hub = service.current().hub
         watcher = hub.watch(self.session_id)
         try:
-            place = await sending.read(attaching.place, self.user.pk, self.session_id, frame.turn)
+            place = await sending.read(let_in, self.login, attaching.place, self.user.pk, self.session_id, frame.turn)
         except BaseException:
             watcher.close()
             raise
@@ -231,12 +231,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
             watcher.pause()
         self._watcher = watcher
         self._pumping = asyncio.create_task(self._pump(watcher))
-        await self._seen(place.head - 1 if place.live else place.head)
+        seeing.note(self.user.pk, self.session_id, place.head - 1 if place.live else place.head)
 
     async def _send(self, frame: Send) -> None:
         answer = await sending.send(
             self.user.pk,
             self.session_id,
+            door=partial(let_in, self.login),
             client_id=frame.client_id,
             op=frame.op,
             of=frame.of,
@@ -259,7 +260,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._say(refusal)
 
     async def _stop(self, frame: Stop) -> None:
-        if await sending.stop(self.user.pk, self.session_id, frame.turn) == "not_found":
+        door = partial(let_in, self.login)
+        if await sending.stop(self.user.pk, self.session_id, frame.turn, door=door) == "not_found":
             await self._refuse(BadFrame("not_found", "turn: there is none"))
 
     _handlers: ClassVar[dict[type, Callable[["ChatConsumer", Any], Awaitable[None]]]] = {
@@ -283,20 +285,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             elif isinstance(frame, Bye):
                 await self.leave(Close(frame.code))
             elif isinstance(frame, Done):
-                # Beside the frames: the database may take its time.
-                self._marking = asyncio.create_task(self._seen(frame.number))
+                seeing.note(self.user.pk, self.session_id, frame.number)
 
     def _acknowledged(self, frame: Ack) -> None:
         self._window.acknowledged(frame.turn, frame.end, time.monotonic())
         if self._watcher and not self._window.full:
             self._watcher.proceed()
-
-    async def _seen(self, number: int) -> None:
-        try:
-            await sending.write(attaching.seen, self.user.pk, self.session_id, number)
-        except DatabaseFailure as error:
-            # A dot in the list of conversations; the frames go on.
-            log.warning("seen_not_stored", error=type(error).__name__)
 
     async def _say(self, frame: Outbound) -> int:
         """Send a frame; its size in bytes."""

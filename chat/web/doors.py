@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import structlog
 from django.conf import settings
@@ -29,6 +29,9 @@ from chat.stream.protocol import Close
 from chat.web import sending
 
 log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 NOTE_S = 60.0
 SWEEP_S = 3.0
@@ -191,6 +194,17 @@ def ended(logins: Iterable[Login]) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(_ENDED.format(asked=_ASKED[connection.vendor]), [asked, True, now])
         return [place for (place,) in cursor.fetchall()]
+
+
+class SignedOut(Exception):
+    """The login that let a socket in holds no more."""
+
+
+def let_in(login: Login, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """A unit of work that is done only for who is still signed in. Raises SignedOut."""
+    if not holds(login):
+        raise SignedOut
+    return work(*args, **kwargs)
 
 
 def holds(login: Login) -> bool:

@@ -19,6 +19,7 @@ from chat.flow import opening
 from chat.flow.opening import Opened, Rejected
 from chat.models import ChatSession, Turn
 from chat.store import branches, forking, presets, sessions
+from chat.store.database import Door, straight
 
 log = structlog.get_logger(__name__)
 
@@ -40,11 +41,12 @@ async def read(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     return await sync_to_async(work)(*args, **kwargs)
 
 
-async def send(owner_id: int, session_id: UUID, **message: Any) -> Opened | Rejected:
+async def send(owner_id: int, session_id: UUID, *, door: Door = straight, **message: Any) -> Opened | Rejected:
     """Store a message as a turn. A database that takes nothing is a refusal too: the page keeps the text.
 
-    Messages a minute are counted here, at the door of people; one that is sent again because its answer was lost is
-    never refused for being one too many.
+    `door` is gone through in the same visit to the database; what it raises is raised. Messages a minute are counted
+    here, where people come in; one that is sent again because its answer was lost is never refused for being one too
+    many.
     """
     keywords = {"owner_id": owner_id, "session_id": session_id, **message}
     try:
@@ -52,8 +54,8 @@ async def send(owner_id: int, session_id: UUID, **message: Any) -> Opened | Reje
             over = await service.current().rates.take(owner_id)
             if over and not await read(_stored, owner_id, session_id, message["client_id"]):
                 return Rejected("quota", over.retry_after_ms, over.reason)
-            return await service.current().open_turn(**keywords)
-        return await sync_to_async(opening.open_turn)(**keywords)
+            return await service.current().open_turn(**keywords, door=door)
+        return await sync_to_async(door)(opening.open_turn, **keywords)
     except (DatabaseError, InterfaceError) as error:
         log.warning("message_not_stored", error=type(error).__name__)
         # Only what is the database's own trouble: a message that it can't hold says nothing about the next one.
@@ -62,12 +64,12 @@ async def send(owner_id: int, session_id: UUID, **message: Any) -> Opened | Reje
         return Rejected("storage")
 
 
-async def stop(owner_id: int, session_id: UUID, turn_id: int) -> str:
-    """Ask for a reply to end here; see flow.opening.ask_stop."""
+async def stop(owner_id: int, session_id: UUID, turn_id: int, *, door: Door = straight) -> str:
+    """Ask for a reply to end here; see flow.opening.ask_stop. `door`: as of `send`."""
     keywords = {"owner_id": owner_id, "session_id": session_id, "turn_id": turn_id}
     if service.running():
-        return await service.current().stop_turn(**keywords)
-    return await sync_to_async(opening.ask_stop)(**keywords)
+        return await service.current().stop_turn(**keywords, door=door)
+    return await sync_to_async(door)(opening.ask_stop, **keywords)
 
 
 @dataclass(frozen=True, slots=True)

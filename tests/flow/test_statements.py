@@ -15,7 +15,7 @@ from tests.flow.conftest import Start
 # COMMIT, and what a process does once a second, are nobody's.
 MOST = 16
 NOT_A_TURNS = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")
-CHECKPOINT = re.compile(r"UPDATE chat_turn SET lease_until|.*chat_worker")
+CHECKPOINT = re.compile(r"UPDATE chat_turn (t )?SET lease_until|.*chat_worker")
 
 
 @pytest.fixture

@@ -184,14 +184,16 @@ class TestAReply:
         assert turn.reply == text
 
     async def test_finished_blocks_come_rendered_while_it_streams(self, provider, session, alice):
-        go = asyncio.Event()
-        provider.default = ["# One\n\nTwo <script>\n\n", go, "Three\n"]
+        go, end = asyncio.Event(), asyncio.Event()
+        provider.default = ["# One", go, "\n\nTwo <script>\n\n", end, "Three\n"]
         async with connected(alice, session.pk) as socket:
             await send(socket)
+            await socket.shown("# One")
+            go.set()
             block = await socket.hear("block")
             assert (block["index"], block["html"]) == (0, "<h2>One</h2>")
             assert block["end"] == len("# One\n\n")
-            go.set()
+            end.set()
             await socket.hear("done")
 
     async def test_a_second_socket_gets_the_text_so_far_and_then_the_same(self, provider, session, alice):
