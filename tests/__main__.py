@@ -1,9 +1,13 @@
 """Run every test on SQLite, then on PostgreSQL, and say how many passed on each. `python -m tests [--quick]`
 
 The last line is `N passed, M failed, K skipped`. With CI set, a skipped test is a failure. A test that is true of
-one engine only carries the mark `sqlite` or `postgresql`; all others must be the same on both. What is seen in a
-browser is tried on SQLite, and the main stories on PostgreSQL too: below the pages everything was tried on both. The
-fault tests run once: each of them starts the database that it is about.
+one engine only carries the mark `sqlite` or `postgresql`; all others must be the same on both. The rooms that know no
+database are tested once, with none in reach. What is seen in a browser is tried on SQLite, and the main stories on
+PostgreSQL too: below the pages everything was tried on both. The fault tests run once: each of them starts the
+database that it is about.
+
+Nothing can hang: a test that outlasts its limit ends its process with a dump of all threads, and each run has a limit
+of its own, after which it is killed and counts as failed.
 """
 
 import argparse
@@ -22,8 +26,13 @@ from pathlib import Path
 from tests import postgres
 
 ROOT = Path(__file__).resolve().parent.parent
-WORKERS = "2"
 NOTHING_COLLECTED = 5
+ABSENT_DATABASE = "postgres://nobody:nothing@127.0.0.1:1/none"
+WITHOUT_DATABASE = ("tests/context", "tests/documents", "tests/providers", "tests/stream")
+# Seconds. In parallel runs a process that hangs is replaced, so it may be ended from a thread, which always works:
+# a signal that interrupts a test is of no use against the tidying after it that waits for ever.
+PARALLEL = ("-n", "2", "--dist", "loadfile", "--timeout=120", "-o", "timeout_method=thread")
+LIMIT = 1_200
 # What --quick leaves out to end in two minutes: processes of their own, long conversations, many examples.
 LONG = (
     "tests/browser/test_continue.py",
@@ -81,6 +90,9 @@ def database(name: str) -> Iterator[dict[str, str]]:
     environment = {key: value for key, value in os.environ.items() if key not in UNWANTED}
     # Django's system messages and axe's results are compared in English.
     environment |= {"LANGUAGE": "en", "PYTHONUNBUFFERED": "1"}
+    if name == "none":
+        yield environment | {"DATABASE_URL": ABSENT_DATABASE}
+        return
     if name == "SQLite":
         yield environment
         return
@@ -88,13 +100,23 @@ def database(name: str) -> Iterator[dict[str, str]]:
         yield environment | {"DATABASE_URL": url}
 
 
-def run(environment: dict[str, str], *arguments: str) -> Outcome:
-    """One run of pytest."""
+def run(environment: dict[str, str], limit: float, *arguments: str) -> Outcome:
+    """One run of pytest, of at most `limit` seconds."""
     outcome = Outcome()
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
-        code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        # A group of its own, or what it started would outlive it.
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+        try:
+            code = process.wait(limit)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            print(f"\nNot ended after {limit:.0f} s: {' '.join(arguments)}", flush=True)
+            code = process.returncode
         if report.exists():
             outcome.read(report)
         outcome.broken = code not in (0, NOTHING_COLLECTED) and not outcome.failed
@@ -118,22 +140,27 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     started = time.monotonic()
     outcomes: dict[str, Outcome] = {}
+    long = [f"--ignore={path}" for path in (LONG if options.quick else ())]
+    print("\n== No database ==", flush=True)
+    with database("none") as environment:
+        without = run(environment, LIMIT, *PARALLEL, *long, *WITHOUT_DATABASE)
     for name in ("SQLite",) if options.quick else ("SQLite", "PostgreSQL"):
         print(f"\n== {name} ==", flush=True)
         with database(name) as environment:
-            left_out = [f"--ignore={path}" for path in (FAULTS, *(LONG if options.quick else ()))]
-            outcomes[name] = run(environment, "-m", "not browser", "-n", WORKERS, "--dist", "loadfile", *left_out)
+            others = [f"--ignore={path}" for path in (FAULTS, *WITHOUT_DATABASE)]
+            outcomes[name] = run(environment, LIMIT, "-m", "not browser", *PARALLEL, *others, *long)
     unequal = differences(outcomes)
+    outcomes = {"No database": without} | outcomes
     if not options.quick:
         # One at a time: a browser, a server and the stand-in share the two cores.
         for name, what in (("SQLite", f"--ignore={FAULTS}"), ("PostgreSQL", MAIN_STORIES)):
             print(f"\n== Browser, {name} ==", flush=True)
             with database(name) as environment:
-                outcomes[f"Browser, {name}"] = run(environment, "-m", "browser", what)
+                outcomes[f"Browser, {name}"] = run(environment, LIMIT, "-m", "browser", what)
         print("\n== Faults ==", flush=True)
         with database("SQLite") as environment:
             # One at a time: their figures are of processes that have the machine to themselves.
-            outcomes["Faults"] = run(environment, FAULTS, "-s")
+            outcomes["Faults"] = run(environment, LIMIT, FAULTS, "-s")
 
     print()
     for name, outcome in outcomes.items():

@@ -14,7 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-OPTIONS = "-c fsync=off -c full_page_writes=off -c max_connections=200"
+# The limits (milliseconds) are for what would wait for ever: a table emptied while a lost transaction reads it.
+OPTIONS = (
+    "-c fsync=off -c full_page_writes=off -c max_connections=200"
+    " -c lock_timeout=60000 -c idle_in_transaction_session_timeout=100000"
+)
 # Nothing outlives the run, so nothing needs to reach the disk; what outlives a crash must reach the system, though.
 FAST = "-c synchronous_commit=off"
 
