@@ -32,7 +32,7 @@ from chat.providers.base import Provider
 from chat.providers.standin import StandIn
 from chat.store import leases, sessions, switches
 from chat.store.closing import Closed
-from chat.store.database import Database
+from chat.store.database import Database, Door, straight
 from chat.store.following import Rows
 from chat.store.portable import staging
 from chat.store.pulse import Pulse
@@ -117,9 +117,11 @@ class Service:
         base: int | None = None,
         documents: Sequence[int] = (),
         caps: Caps | None = None,
+        door: Door = straight,
     ) -> Opened | Rejected:
         """Store a user's message as a turn and wake the runner; see flow.opening. `caps`: other than the settings'."""
         opened = await self.database.run(
+            door,
             opening.open_turn,
             owner_id=owner_id,
             session_id=session_id,
@@ -141,9 +143,11 @@ class Service:
             self.wake_runner()
         return opened
 
-    async def stop_turn(self, *, owner_id: int, session_id: UUID, turn_id: int) -> str:
+    async def stop_turn(self, *, owner_id: int, session_id: UUID, turn_id: int, door: Door = straight) -> str:
         """Stop a turn for its owner; see flow.opening.ask_stop."""
-        answer = await self.database.run(opening.ask_stop, owner_id=owner_id, session_id=session_id, turn_id=turn_id)
+        answer = await self.database.run(
+            door, opening.ask_stop, owner_id=owner_id, session_id=session_id, turn_id=turn_id
+        )
         if answer == "asked" and not (self.runner and self.runner.stop_turn(turn_id)):
             self.bus.send(WORKERS, ("stop", turn_id))
             if self.following:
@@ -187,7 +191,11 @@ async def start(
     way = Upstream(provider, provider) if provider else await upstream.connect(database, standin_options)
     recent = _in_redis("windows", life_s=settings.CHAT_WINDOW_CACHE_S) if caches_windows() else None
     engine = Engine(way.reply, database, recent, background=way.background)
-    hub = Hub(finished_blocks=rendering.finished_blocks, flush_s=settings.CHAT_FLUSH_MS / 1000)
+    hub = Hub(
+        finished_blocks=rendering.finished_blocks,
+        is_brief=rendering.is_brief,
+        flush_s=settings.CHAT_FLUSH_MS / 1000,
+    )
     owner = f"{socket.gethostname()[:24]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     bus: Bus = _in_redis("bus") if settings.REDIS_URL else NoBus()
     service = Service(

@@ -19,6 +19,7 @@ from chat.context.compaction import Policy, chunk_limit
 from chat.context.tokens import Counter, Ratios, Shares
 from chat.context.values import Step
 from chat.context.window import MESSAGES_A_TURN, WindowLimits
+from chat.flow.holding import Holding
 from chat.models import Calibration, ChatSession, Model
 from chat.providers.base import ModelInfo, Provider, ProviderError
 from chat.providers.breaker import Breakers, Rule
@@ -80,6 +81,7 @@ class Engine:
         self.background = background or provider
         self.refusals = Breakers(REFUSED)
         self.database = database
+        self.holding = Holding(database)
         self.recent = recent
         self.switches = Switches()
         self._counters: dict[str, Counter] = {}
