@@ -1,0 +1,267 @@
+"""What the overview reads: calls by time out of the rollups, events, and how full sessions are now.
+
+However many calls there were, a page costs the same few statements: rollups, an index over the events of the span,
+the gauges of the sessions that it shows.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Avg, Count, F, FloatField, IntegerField, Max, Q, QuerySet, Sum
+from django.db.models.functions import Cast, Floor, Least, TruncDay, TruncHour
+
+from monitoring import filters, folding, forecast, lookups, rolled, series
+from monitoring.filters import Filter
+from monitoring.folding import Figures
+from monitoring.models import ContextEvent, Kind, ModelCall, Purpose, SessionGauge
+from monitoring.points import Happened, Point, Today
+
+LIVE = timedelta(minutes=15)
+"""A session is live for so long after its newest call."""
+SUMMARISES = (Purpose.SUMMARY, Purpose.MERGE)
+ROWS = 6  # of "will be full soon" on the overview
+OVERFLOWS = 500  # turns with an overflow that are looked after, the newest first
+
+
+def points(chosen: Filter, now: datetime) -> list[Point]:
+    """Every step of the span, the newest last and still open."""
+    since, step = chosen.since(now), chosen.span.step
+    end = since + chosen.span.length
+    # A user's rows begin at hours: what is finer is added up from the calls, which is for an hour only.
+    if chosen.user is not None and chosen.span.length > filters.HOUR:
+        step = max(step, filters.HOUR)
+    since = filters.floor(since, step)
+    by = _by_purpose(chosen, since, end, step, model=chosen.model or None)
+    # A summary is made by another model than the one that is chosen.
+    made = _by_purpose(chosen, since, end, step) if chosen.model else by
+    happened = events(chosen, since, end, step)
+    starts = [since + step * index for index in range(max(1, -((since - end) // step)))]
+    return [
+        Point(
+            start,
+            by.get(Purpose.REPLY, {}).get(start),
+            _added(start, by, Purpose.values),
+            _added(start, made, SUMMARISES),
+            happened.get(start, Happened()),
+        )
+        for start in starts
+    ]
+
+
+def _by_purpose(
+    chosen: Filter, since: datetime, end: datetime, step: timedelta, model: str | None = None
+) -> dict[str, dict[datetime, Figures]]:
+    asked = {"model": model, "strategy": chosen.strategy or None, "user": chosen.user}
+    return rolled.between_by("purpose", since, end, step=step, **asked)
+
+
+def _added(start: datetime, by: dict[str, dict[datetime, Figures]], purposes: Sequence[str]) -> Figures | None:
+    found = [by[purpose][start] for purpose in purposes if start in by.get(purpose, {})]
+    return folding.total(found) if found else None
+
+
+def today(chosen: Filter, now: datetime) -> Today:
+    """What this day came to so far."""
+    midnight = filters.floor(now, filters.DAY)
+    asked = {"strategy": chosen.strategy or None, "user": chosen.user}
+    by = rolled.by("purpose", midnight, now, model=chosen.model or None, **asked)
+    made = rolled.by("purpose", midnight, now, **asked) if chosen.model else by
+    return Today(
+        all=folding.total(by.values()),
+        replies=by.get(Purpose.REPLY, Figures()),
+        summaries=folding.total(made[purpose] for purpose in SUMMARISES if purpose in made),
+    )
+
+
+# --- events ------------------------------------------------------------------------------------------------
+
+
+def told(chosen: Filter, since: datetime, end: datetime) -> QuerySet[ContextEvent]:
+    """The events between two times, of the sessions that the filter chooses."""
+    rows = ContextEvent.objects.filter(at__gte=since, at__lt=end)
+    if chosen.user is not None:
+        rows = rows.filter(user=chosen.user)
+    if chosen.model or chosen.strategy:
+        # An event knows its summariser's model; the session's own stands in the gauge.
+        rows = rows.filter(session__in=gauges(chosen, since=None).values("session"))
+    return rows
+
+
+def events(chosen: Filter, since: datetime, end: datetime, step: timedelta) -> dict[datetime, Happened]:
+    """What happened in each step, added up by the database where a step is an hour or more."""
+    rows = told(chosen, since, end).order_by()
+    if step >= filters.HOUR:
+        cut: Any = TruncDay("at") if step >= filters.DAY else TruncHour("at")
+        grouped = rows.annotate(start=cut).values_list("start", "kind", "outcome", "code")
+        each = grouped.annotate(
+            Count("pk"), Sum("tokens_before"), Sum("tokens_after"), Sum("seconds"), Count("seconds")
+        )
+    else:
+        plain = rows.values_list("at", "kind", "outcome", "code", "tokens_before", "tokens_after", "seconds")
+        each = ((*row[:4], 1, *row[4:], int(row[6] is not None)) for row in plain.iterator())
+    found: dict[datetime, Happened] = {}
+    for at, kind, outcome, code, n, before, after, seconds, timed in each:
+        point = found.setdefault(filters.floor(at, step), Happened())
+        point.counts[kind, outcome, code] += n
+        if kind == Kind.COMPACTION and outcome == "ok":
+            point.before += before or 0
+            point.after += after or 0
+            point.seconds += seconds or 0
+            point.timed += timed
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Overflows:
+    """The requests that the service refused as too long, and what became of their turns.
+
+    `turns` were hit, `answered` of them got a reply in the end, `lost` are (session, turn) of those that did not.
+    """
+
+    refused: int
+    turns: int
+    answered: int
+    first: datetime | None
+    last: datetime | None
+    lost: tuple[tuple[UUID, int], ...]
+
+
+def overflows(chosen: Filter, since: datetime, end: datetime) -> Overflows:
+    """What the overflows between two times came to."""
+    rows = told(chosen, since, end).filter(kind__in=(Kind.RUNG, Kind.RECOVERY), session__isnull=False)
+    found = list(rows.order_by("-at").values_list("session", "number", "at", "kind")[: OVERFLOWS * 4])
+    hit = {(session, number) for session, number, _, _ in found if number is not None}
+    if not hit:
+        return Overflows(0, 0, 0, None, None, ())
+    calls = ModelCall.objects.filter(
+        session__in={session for session, _ in hit}, number__in={number for _, number in hit}, outcome="ok",
+        purpose=Purpose.REPLY,
+    )  # fmt: skip
+    answered = hit & set(calls.values_list("session", "number"))
+    times = [at for _, _, at, _ in found]
+    lost = tuple(sorted(hit - answered, key=str))
+    refused = sum(kind == Kind.RUNG for _, _, _, kind in found)
+    return Overflows(refused or len(hit), len(hit), len(answered), min(times), max(times), lost)
+
+
+# --- now ---------------------------------------------------------------------------------------------------
+
+
+def gauges(chosen: Filter, since: datetime | None) -> QuerySet[SessionGauge]:
+    """The gauges of the sessions that the filter chooses; with `since`, of those with a call from then on."""
+    rows = SessionGauge.objects.all()
+    if since is not None:
+        rows = rows.filter(at__gte=since)
+    if chosen.model:
+        rows = rows.filter(model=chosen.model)
+    if chosen.strategy:
+        rows = rows.filter(strategy=chosen.strategy)
+    return rows if chosen.user is None else rows.filter(user=chosen.user)
+
+
+def fullness(chosen: Filter, now: datetime) -> dict[str, Any]:
+    """How many sessions of the span there are, live, over 70 % and 80 %, and the mean of the live ones."""
+    live = Q(at__gte=now - LIVE)
+    return gauges(chosen, now - chosen.span.length).aggregate(
+        all=Count("pk"),
+        live=Count("pk", filter=live),
+        mean=Avg("utilisation", filter=live),
+        watch=Count("pk", filter=Q(utilisation__gte=series.WATCH)),
+        alert=Count("pk", filter=Q(utilisation__gte=series.ALERT)),
+        newest=Max("at"),
+    )
+
+
+def histogram(chosen: Filter, now: datetime) -> list[int]:
+    """Sessions of the span by utilisation, in bins of 5 % of the window; the last holds all from 95 % on."""
+    rows = gauges(chosen, now - chosen.span.length).filter(utilisation__isnull=False)
+    # A float's last digit must not move 70 % into the bin below.
+    share = Floor(F("utilisation") * 20 + 1e-9, output_field=FloatField())
+    binned = rows.annotate(bin=Cast(Least(share, 19.0), IntegerField())).values_list("bin").annotate(n=Count("pk"))
+    counts = dict(binned.order_by())
+    return [counts.get(index, 0) for index in range(20)]
+
+
+@dataclass(frozen=True, slots=True)
+class Soon:
+    """A session that will be full: its gauge, how it stands, why, and what happens."""
+
+    gauge: SessionGauge
+    standing: forecast.Standing
+    failing: forecast.Reason | None
+    happens: forecast.Reason
+
+
+def near(chosen: Filter, now: datetime) -> QuerySet[SessionGauge]:
+    """The sessions of the span that are over 70 %, or due, or about to be."""
+    soon = Q(turns_to_compaction__lte=forecast.SOON) | Q(turns_left__lte=forecast.SOON)
+    return gauges(chosen, now - chosen.span.length).filter(soon | Q(utilisation__gte=series.WATCH))
+
+
+def soonest(chosen: Filter, now: datetime, most: int = ROWS) -> list[Soon]:
+    """The sessions that will be full next, the nearest hard limit first."""
+    order = (F("turns_left").asc(nulls_last=True), F("turns_to_compaction").asc(nulls_last=True), "-utilisation")
+    return stood(near(chosen, now).order_by(*order)[:most])
+
+
+def stood(rows: Iterable[SessionGauge]) -> list[Soon]:
+    """How these sessions stand: their newest call, refused summaries and what the chat knows of them."""
+    found = list(rows)
+    ids = [gauge.session for gauge in found]
+    parts = _parts(found)
+    refused = rejections(ids)
+    known = lookups.by_key("standing", ids) if ids else {}
+    out = []
+    for gauge in found:
+        more = known.get(gauge.session, {})
+        one = forecast.Standing(
+            tokens=gauge.tokens,
+            window=gauge.window,
+            before=gauge.base_tokens,
+            growth=gauge.growth,
+            compacts_in=gauge.turns_to_compaction,
+            hard_in=gauge.turns_left,
+            strategy=more.get("strategy", gauge.strategy),
+            mode=more.get("mode", "auto"),
+            parts=parts.get(gauge.session),
+            pinned=more.get("pinned") or 0,
+            rejections=refused.get(gauge.session, 0),
+            job=more.get("job"),
+            job_state=more.get("job_state", ""),
+            job_s=more.get("job_s", 0),
+        )
+        out.append(Soon(gauge, one, forecast.failing(one), forecast.happens(one)))
+    return out
+
+
+def _parts(found: Sequence[SessionGauge]) -> dict[UUID, dict[str, int]]:
+    """What the newest reply of each session was made of, fitted to its size."""
+    newest = Q(pk__in=[])
+    for gauge in found:
+        newest |= Q(session=gauge.session, at=gauge.at)
+    columns = ("session", "components", "input", "cache_read", "cache_write")
+    rows = ModelCall.objects.filter(newest, purpose=Purpose.REPLY).values_list(*columns) if found else ()
+    return {session: series.stack(components, sum(size)) for session, components, *size in rows}
+
+
+def rejections(sessions: Sequence[UUID]) -> dict[UUID, int]:
+    """How often each session's summaries were refused since its last compaction that took effect."""
+    kinds = (Kind.COMPACTION, Kind.GATE_REJECTED)
+    rows = ContextEvent.objects.filter(session__in=sessions, kind__in=kinds).order_by("at", "pk")
+    counts: dict[UUID, int] = {}
+    for session, kind, outcome in rows.values_list("session", "kind", "outcome") if sessions else ():
+        took = kind == Kind.COMPACTION and outcome == "ok"
+        counts[session] = 0 if took else counts.get(session, 0) + 1
+    return counts
+
+
+def choices() -> dict[str, list[str]]:
+    """The models and strategies that a filter can choose."""
+    rows = SessionGauge.objects.order_by()
+    return {
+        "models": sorted(rows.values_list("model", flat=True).distinct()),
+        "strategies": sorted(filter(None, rows.values_list("strategy", flat=True).distinct())),
+    }

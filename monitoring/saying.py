@@ -1,0 +1,187 @@
+"""What the charts show, in sentences: they are the charts' text for screen readers, and the answers to questions.
+
+Pure: made from the same values as the picture; `say` translates a sentence before its figures are put in.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from monitoring import figures
+from monitoring.folding import Figures
+
+Say = Callable[[str], str]
+
+# A fall of the hit rate of so many points is worth a sentence: the default of the alert rule on it.
+FALL = 0.05
+# What came before is the mean over so many points.
+BEFORE = 8
+
+
+def clock(at: datetime, newest: datetime | None = None) -> str:
+    """14:05, or 21 Nov 14:05 where the newest point is of another day."""
+    given = at.astimezone(UTC)
+    same = newest is None or newest.astimezone(UTC).date() == given.date()
+    return f"{given:%H:%M}" if same else f"{given.day} {given:%b %H:%M}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """A fall of the cache hit rate: from `before` to `after` in the step that starts at `at`.
+
+    `cause` is the one that broke most caches in it and `breaks` how many of the `all` breaks; `back` is the start of
+    the step in which the rate was there again, None while it is not.
+    """
+
+    at: datetime
+    before: float
+    after: float
+    cause: str
+    breaks: int
+    all: int
+    back: datetime | None
+
+
+def fall(points: Sequence[tuple[datetime, Figures | None]]) -> Fall | None:
+    """The deepest fall of the hit rate against the points before it, or None where none was FALL deep."""
+    known = [(start, each) for start, each in points if each is not None and each.size]
+    deepest: tuple[float, int, float] | None = None
+    for index in range(1, len(known)):
+        earlier = [each for _, each in known[max(0, index - BEFORE) : index]]
+        size = sum(each.size for each in earlier)
+        before = sum(each.cache_read for each in earlier) / size
+        depth = before - (known[index][1].hit_rate or 0.0)
+        if depth >= FALL and (deepest is None or depth > deepest[0]):
+            deepest = depth, index, before
+    if deepest is None:
+        return None
+    _, index, before = deepest
+    at, there = known[index]
+    back = next((start for start, each in known[index + 1 :] if (each.hit_rate or 0.0) > before - FALL), None)
+    cause = top(there.misses)
+    return Fall(
+        at=at,
+        before=before,
+        after=there.hit_rate or 0.0,
+        cause=cause or "",
+        breaks=there.misses.get(cause or "", 0),
+        all=sum(there.misses.values()),
+        back=back,
+    )
+
+
+def top(counts: Mapping[str, int]) -> str | None:
+    """The code with the most, by name where they are equal; None of none."""
+    return min(counts, key=lambda code: (-counts[code], code), default=None)
+
+
+def of_cache(
+    points: Sequence[tuple[datetime, Figures | None]], found: Fall | None, causes: Mapping[str, str], say: Say = str
+) -> str:
+    """Why the cache hit rate fell, and when; or that it did not."""
+    whole = [each for _, each in points if each is not None]
+    size = sum(each.size for each in whole)
+    if not size:
+        return say("No calls yet.")
+    newest = points[-1][0]
+    if found is None:
+        rate = figures.percent(sum(each.cache_read for each in whole) / size, 0)
+        return say("No fall of 5 points or more; {rate} of the input came from the cache.").format(rate=rate)
+    values = {
+        "before": figures.percent(found.before, 0),
+        "after": figures.percent(found.after, 0),
+        "at": clock(found.at, newest),
+        "cause": causes.get(found.cause, found.cause),
+        "n": figures.whole(found.breaks),
+        "all": figures.whole(found.all),
+        "back": clock(found.back, newest) if found.back else "",
+    }
+    if not found.cause:
+        sentence = say("Fell from {before} to {after} at {at}: new sessions, no cache was broken")
+    else:
+        sentence = say("Fell from {before} to {after} at {at}: {cause} ({n} of {all} breaks)")
+    end = say("; back since {back}.") if found.back else "."
+    return (sentence + end).format(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Summariser:
+    """How the making of summaries went: calls and how many failed, with codes; refusals by the gate, with codes."""
+
+    calls: int
+    failed: int
+    codes: Mapping[str, int]
+    refused: int
+    refusals: Mapping[str, int]
+    committed: int
+    backlog: int = 0
+    oldest_s: int = 0
+
+    @property
+    def failing(self) -> bool:
+        """A fifth of the calls failed, or as many summaries were refused as were committed, or the queue stands."""
+        return (
+            (self.failed > 0 and self.failed * 5 >= self.calls)
+            or (self.refused > 0 and self.refused >= self.committed)
+            or self.oldest_s > 600
+        )
+
+
+def of_summariser(one: Summariser, say: Say = str) -> str:
+    """Whether the summariser fails, and by what."""
+    values = {
+        "calls": figures.whole(one.calls),
+        "failed": figures.whole(one.failed),
+        "code": (top(one.codes) or "").replace("_", " "),
+        "refused": figures.whole(one.refused),
+        "gate": (top(one.refusals) or "").replace("_", " "),
+        "committed": figures.whole(one.committed),
+        "backlog": figures.whole(one.backlog),
+        "minutes": figures.whole(one.oldest_s // 60),
+    }
+    out = []
+    if one.failed:
+        out.append(say("{failed} of {calls} calls failed, most: {code}"))
+    if one.refused:
+        out.append(say("the gate refused {refused}, most: {gate}"))
+    if one.oldest_s > 600:
+        out.append(say("{backlog} compactions wait, the oldest for {minutes} min"))
+    if one.failing:
+        return say("Failing: ").format() + ", ".join(out).format(**values) + "."
+    if not one.calls and not one.refused:
+        return say("Not failing: it was not needed.")
+    rest = say("{calls} calls, {committed} compactions; ") + (", ".join(out) if out else say("none failed"))
+    return say("Not failing: ") + rest.format(**values) + "."
+
+
+def of_overflows(
+    refused: int,
+    turns: int,
+    answered: int,
+    first: datetime | None,
+    last: datetime | None,
+    now: datetime,
+    say: Say = str,
+) -> str:
+    """Whether what was too long for the model lost anything."""
+    if not turns:
+        return say("None: no request was refused as too long.")
+    values = {
+        "turns": figures.whole(turns),
+        "answered": figures.whole(answered),
+        "lost": figures.whole(turns - answered),
+        "first": clock(first, now) if first else "",
+        "last": clock(last, now) if last else "",
+    }
+    when = say("{turns} turns overflowed from {first} to {last}") if turns > 1 else say("1 turn overflowed at {last}")
+    if answered == turns:
+        end = say("; nothing was lost: all answered by a smaller request, every word is kept in the transcript.")
+    else:
+        end = say("; {answered} answered, {lost} got no reply. What was written is kept; they can be retried.")
+    return (when + end).format(**values)
+
+
+def of_time(length: timedelta, say: Say = str) -> str:
+    """A span in words: "1 h", "24 h", "7 d"."""
+    hours = int(length.total_seconds() // 3600)
+    return say("{n} h").format(n=hours) if hours <= 24 else say("{n} d").format(n=hours // 24)
