@@ -1,0 +1,199 @@
+"""Operations on which turns and documents the model is sent: trim, pins, exclusions, restoring, dropping documents."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from django.db.models import F
+from django.db.models.functions import Now
+
+from chat.flow import compactor, control
+from chat.flow.closing import compacts
+from chat.flow.control import Figures
+from chat.models import ChatSession, Turn
+from chat.store import documents, leases, marks, standing, undoing
+from chat.store.ranges import Ranges
+from chat.store.standing import placed
+from chat.surgery.handling import NOTHING, counter
+from chat.surgery.values import Done, Kind, Operation, Parameter, Refused
+from chat.surgery.weighing import count
+
+OPERATOR = "operator"
+_TURNS = Parameter(name="turns", label="Turns", kind="turns", help="Numbers on the active path, like “3, 5-7”.")
+_SEEN = frozenset({"session", "marks", "summaries", "notices"})
+
+
+def _trim(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    start = session.turns_active - values["turns"] + 1
+    if start <= session.window_from and not session.restored:
+        raise NOTHING()
+    stands = placed(session.pk, max(start, session.window_from), [])
+    standing.write(session, stands, prefix=True, trims=F("trims") + 1)
+    return Done(target={"window_from": stands.window_from}, turns=stands.window_from - session.window_from)
+
+
+def figures(session: ChatSession) -> Figures:
+    """What the session may hold. Raises Refused while nobody knows how large its model's window is."""
+    found = control.figures(session, counter(session.model))
+    if found is None:
+        raise Refused("unknown_window", "It is not known yet how large the model's window is.")
+    return found
+
+
+def _each(
+    session: ChatSession, turns: Ranges, change: Callable[[int], marks.Marked], what: str
+) -> tuple[Done, list[marks.Marked]]:
+    """Change each of these turns of the active path; those that are so already are left as they are."""
+    rows = [row for first, last in turns for row in _path(session, first, last)]
+    if len(rows) < count(turns):
+        raise Refused("unknown_turn", f"There are only {session.turns_active:,} turns on the active path.")
+    done = [change(pk) for pk, _ in rows]
+    changed = [one for one in done if one.changed]
+    if not changed:
+        raise NOTHING()
+    says = f"{len(changed)} of {len(rows)} turns are {what}." if len(changed) < len(rows) else ""
+    numbers = [one.number for one in changed]
+    return Done(target={"turns": numbers}, turns=len(numbers), says=(says,) if says else ()), changed
+
+
+def _path(session: ChatSession, first: int, last: int) -> Iterable[tuple[int, int]]:
+    path = Turn.objects.filter(session=session, active=True, number__range=(first, last))
+    return path.order_by("number").values_list("pk", "number")
+
+
+def _pin(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    most = figures(session).budget.pins
+    return _each(session, values["turns"], lambda pk: marks.pin(session.pk, pk, most=most), "not pinned yet")[0]
+
+
+def _unpin(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    return _each(session, values["turns"], lambda pk: marks.unpin(session.pk, pk), "pinned")[0]
+
+
+def _exclude(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    most = _most(session)
+
+    def change(pk: int) -> marks.Marked:
+        return marks.exclude(session.pk, pk, by=OPERATOR, most=most)
+
+    return _remade(session, *_each(session, values["turns"], change, "not excluded yet"))
+
+
+def _include(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    most = _most(session)
+
+    def change(pk: int) -> marks.Marked:
+        return marks.include(session.pk, pk, by=OPERATOR, most=most)
+
+    return _remade(session, *_each(session, values["turns"], change, "excluded"))
+
+
+def _most(session: ChatSession) -> int | None:
+    found = control.figures(session, counter(session.model))
+    return found.most(found.turns) if found else None
+
+
+def _remade(session: ChatSession, done: Done, changed: list[marks.Marked]) -> Done:
+    """What was summarised with these turns must be summarised anew."""
+    if not any(one.stale for one in changed):
+        return done
+    if compacts(session.strategy, session.mode):
+        leases.enqueue(compactor.KIND, session.pk)
+    says = "Summaries that spoke of them are out of date; what they stood for is summarised anew."
+    return Done(target=done.target, turns=done.turns, says=(*done.says, says))
+
+
+def _restore(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    known = figures(session)
+    turns, target = 0, []
+    for first, last in values["turns"]:
+        price = control.price_of_restoring(session, first, last, known)
+        if price is None:
+            raise Refused("nothing", f"No summary stands for any of the turns {first}-{last}.")
+        if not price.fits:
+            raise undoing.DoesNotFit(price.tokens_after, price.most)
+        done = undoing.restore(session.pk, first, last, most=price.most)
+        session.refresh_from_db()
+        turns += done.last - done.first + 1
+        target.append([done.first, done.last])
+    return Done(target={"turns": target}, turns=turns)
+
+
+def _drop_documents(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    rows = list(documents.seen(session.pk).values_list("pk", "tokens"))
+    if not rows:
+        raise NOTHING()
+    documents.standing(session.pk).model.objects.filter(pk__in=[pk for pk, _ in rows]).update(removed_at=Now())
+    # The first message of every request begins with them: all of it is written to the cache anew.
+    ChatSession.objects.filter(pk=session.pk).update(context_version=F("context_version") + 1)
+    says = f"{len(rows)} of {len(rows)} documents with {sum(tokens for _, tokens in rows):,} tokens are taken out."
+    return Done(target={"documents": [pk for pk, _ in rows]}, says=(says,))
+
+
+OPERATIONS = (
+    Operation(
+        name="trim",
+        label="Trim to the last turns",
+        help="Send only the last turns word for word. The rest stays in the record, and a notice says so.",
+        kind=Kind.UNDOABLE,
+        work=_trim,
+        touches=_SEEN,
+        bulk=True,
+        parameters=(Parameter(name="turns", label="Turns to keep", kind="number", most=100_000),),
+    ),
+    Operation(
+        name="pin",
+        label="Pin turns",
+        help="Keep them word for word through every compression.",
+        kind=Kind.UNDOABLE,
+        work=_pin,
+        touches=_SEEN,
+        parameters=(_TURNS,),
+    ),
+    Operation(
+        name="unpin",
+        label="Unpin turns",
+        help="Let them be compressed like any other.",
+        kind=Kind.UNDOABLE,
+        work=_unpin,
+        grant="pin",
+        touches=_SEEN,
+        parameters=(_TURNS,),
+    ),
+    Operation(
+        name="exclude",
+        label="Exclude turns",
+        help="Leave them out of every later request. Summaries that speak of them are made anew.",
+        kind=Kind.UNDOABLE,
+        work=_exclude,
+        touches=_SEEN,
+        parameters=(_TURNS,),
+    ),
+    Operation(
+        name="include",
+        label="Include turns again",
+        help="Send turns again that an operator excluded.",
+        kind=Kind.UNDOABLE,
+        work=_include,
+        grant="exclude",
+        touches=_SEEN,
+        parameters=(_TURNS,),
+    ),
+    Operation(
+        name="restore",
+        label="Restore compressed turns",
+        help="Send turns word for word again that a summary stands for now.",
+        kind=Kind.UNDOABLE,
+        work=_restore,
+        touches=_SEEN,
+        parameters=(_TURNS,),
+    ),
+    Operation(
+        name="drop_documents",
+        label="Drop documents",
+        help="Take every attached document out of later requests. The files' text stays in the record.",
+        kind=Kind.UNDOABLE,
+        work=_drop_documents,
+        touches=frozenset({"session", "documents"}),
+        bulk=True,
+    ),
+)

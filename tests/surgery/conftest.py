@@ -1,0 +1,92 @@
+"""A conversation that surgery has something to do on: summaries, pins, documents, facts; and those who may do it."""
+
+import hashlib
+import uuid
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import transaction
+
+from chat.context.assembly import assemble
+from chat.context.tokens import Counter
+from chat.context.values import Prompt, body_sha256
+from chat.context.window import WindowLimits
+from chat.flow import engine
+from chat.models import ChatSession, Document, Fact
+from chat.providers.base import ModelInfo
+from chat.store import branches, facts, loading, marks, summaries
+from chat.store.loading import LoadLimits
+from tests.store.building import compress, conversation, draft, merge, reread, turn
+
+LIMITS = LoadLimits(turns=400, tokens=1_000_000)
+WINDOW = 16_000
+
+
+def patient(owner: Any) -> ChatSession:
+    """Thirty turns of 100 tokens: 1-8 merged, 9-14 summarised, 3 pinned, 5 excluded by an operator; a document with
+    turn 20; a fact found in turn 2 and one that somebody told."""
+    session = conversation(owner, 30, title="A coffee machine")
+    for one in ((1, 4), (5, 8), (9, 14)):
+        compress(session, one)
+    merge(session, 1, 8)
+    again = draft(session, 9, 14, tokens=30)
+    assert summaries.commit(session.pk, [again.pk], window_from=15, merge=True)
+    marks.pin(session.pk, turn(session, 3).pk, most=10_000)
+    marks.exclude(session.pk, turn(session, 25).pk, by="operator")
+    Document.objects.create(
+        session=session, turn=turn(session, 20), name="a.txt", kind="text", text="The serial number is 55.",
+        digest=hashlib.sha256(b"x").hexdigest(), size=24, tokens=12, since=1,
+    )  # fmt: skip
+    Fact.objects.create(session=session, kind="number", value="A-7731", quote="It is A-7731", turn=turn(session, 2))
+    facts.add(session.pk, "Deliveries go to the back door.", count=len, most=10_000)
+    return reread(session)
+
+
+def next_request(session: ChatSession) -> str:
+    """The body that the next message would be sent with, to the byte. Nothing stays of it."""
+    with transaction.atomic():
+        row = reread(session)
+        opened = branches.new_turn(row, prompt="And now?", client_id=uuid.uuid4(), tokens=5)
+        found = loading.load(opened.pk, lambda plan: LIMITS)
+        budget = engine.split(ModelInfo(id=found.model, window=WINDOW), 10)
+        most = found.window_messages or (20 if engine.slides(found) else None)
+        made = assemble(
+            found.history,
+            Prompt(text="And now?", number=found.number),
+            budget,
+            Counter(),
+            model=found.model,
+            limits=WindowLimits(max_messages=most, batch_messages=10),
+        )
+        transaction.set_rollback(True)
+    return body_sha256(made.request.body())
+
+
+@pytest.fixture
+def session(alice: Any) -> ChatSession:
+    return patient(alice)
+
+
+@pytest.fixture
+def surgeon(django_user_model: Any) -> Any:
+    """Staff who may do everything there is."""
+    user = django_user_model.objects.create_user("sofia", is_staff=True)
+    user.groups.add(Group.objects.get(name="surgeon"))
+    return user
+
+
+@pytest.fixture
+def viewer(django_user_model: Any) -> Any:
+    """Staff who may look."""
+    user = django_user_model.objects.create_user("vic", is_staff=True)
+    user.groups.add(Group.objects.get(name="viewer"))
+    return user
+
+
+@pytest.fixture
+def demoted(django_user_model: Any) -> Any:
+    """Who was a surgeon, and is staff no more."""
+    user = django_user_model.objects.create_user("dora")
+    user.groups.add(Group.objects.get(name="surgeon"))
+    return user

@@ -1,0 +1,225 @@
+"""Every operation there is: shown, done, written down, taken back to the byte; and refused to strangers, while a turn
+is live, and after a lost race. A new operation without a case fails here."""
+
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from chat.models import Audit, ChatSession, Fact, Job, Summary, Turn
+from chat.store import branches, integrity, leases
+from chat.surgery import batches, operating, registry, weighing
+from chat.surgery.values import Kind, Live, Refused
+from monitoring.models import ContextEvent
+from tests.store.building import extend, reread, turn
+from tests.surgery.conftest import next_request
+
+Case = Callable[[ChatSession], dict[str, Any]]
+WHY = "The pager rang."
+
+
+def summary(session: ChatSession, tier: int = 1) -> int:
+    return Summary.objects.get(session=session, state="active", tier=tier).pk
+
+
+def fact(session: ChatSession, kind: str = "number") -> int:
+    return Fact.objects.get(session=session, kind=kind).pk
+
+
+CASES: dict[str, Case] = {
+    "trim": lambda session: {"turns": "5"},
+    "drop_documents": lambda session: {},
+    "model": lambda session: {"model": "claude-sonnet-4-6"},
+    "strategy": lambda session: {"strategy": "sliding_window"},
+    "mode": lambda session: {"mode": "never"},
+    "thresholds": lambda session: {"messages": "10"},
+    "pin": lambda session: {"turns": "1, 17-18"},
+    "unpin": lambda session: {"turns": "3"},
+    "exclude": lambda session: {"turns": "11, 28"},
+    "include": lambda session: {"turns": "25"},
+    "restore": lambda session: {"turns": "10"},
+    "edit_summary": lambda session: {"summary": summary(session), "text": "They talked of a machine."},
+    "roll_back_summary": lambda session: {"summary": summary(session)},
+    "add_fact": lambda session: {"value": "The café opens at seven."},
+    "correct_fact": lambda session: {"fact": fact(session), "value": "A-7732"},
+    "forget_fact": lambda session: {"fact": fact(session, "told")},
+    "fork": lambda session: {"turn": "20"},
+    "archive": lambda session: {},
+}
+# Those that change nothing about the next request.
+SILENT = {"fork", "archive", "unarchive"}
+INLINE = [name for name, one in registry.OPERATIONS.items() if not one.background]
+UNDOABLE = [name for name in INLINE if registry.get(name).kind == Kind.UNDOABLE]
+
+
+def case(session: ChatSession, name: str) -> dict[str, Any]:
+    """Parameters with which the operation has something to do."""
+    if name == "unarchive":
+        ChatSession.objects.filter(pk=session.pk).update(archived_at="2026-01-01T00:00Z")
+        return {}
+    if name in ("cancel", "release"):
+        live(session, running=name == "release")
+        return {}
+    if name == "export":
+        return {"format": "json"}
+    if registry.get(name).background:
+        return {"summary": summary(session)} if registry.get(name).parameters else {}
+    return CASES[name](session)
+
+
+def live(session: ChatSession, *, running: bool = False) -> Turn:
+    made = branches.new_turn(reread(session), prompt="?", client_id=uuid.uuid4(), tokens=5)
+    if running:
+        assert leases.claim_turn("me", 15)
+    return made
+
+
+def done(user: Any, session: ChatSession, name: str, given: dict[str, Any]) -> Any:
+    stamp = operating.plan(session.pk, name, given).stamp
+    return operating.apply(user, session.pk, name, given, WHY, stamp)
+
+
+def rows(session: ChatSession) -> list[Any]:
+    """Everything that an operation could have left behind."""
+    return [
+        ChatSession.objects.values().get(pk=session.pk),
+        *(list(model.objects.order_by("pk").values()) for model in (Summary, Fact, Job, Audit, Turn)),
+    ]
+
+
+@pytest.mark.parametrize("name", UNDOABLE)
+def test_what_is_undone_leaves_the_next_request_as_it_was_to_the_byte(
+    name: str, session: ChatSession, surgeon: Any
+) -> None:
+    given = case(session, name)
+    before, version = next_request(session), reread(session).context_version
+    preview = operating.plan(session.pk, name, given)
+    assert not preview.refused
+    assert next_request(session) == before
+    result = operating.apply(surgeon, session.pk, name, given, WHY, preview.stamp)
+    assert (next_request(session) == before) == (name in SILENT)
+    assert integrity.violations() == []
+    # What the preview had said is what became true.
+    assert (preview.after, preview.before) == (result.after, result.before)
+    assert preview.after == weighing.weigh(reread(session))
+    operating.undo(surgeon, result.audit, "It was the wrong one.")
+    assert next_request(session) == before
+    assert integrity.violations() == []
+    assert reread(session).context_version > version
+    # What was said since changes nothing about that, and an undone one is not undone twice.
+    with pytest.raises(Refused, match="already"):
+        operating.undo(surgeon, result.audit, WHY)
+    entries = list(Audit.objects.order_by("id").values_list("operation", "actor", "session", "reason"))
+    assert entries == [
+        (name, surgeon.pk, session.pk, WHY),
+        ("undo", surgeon.pk, session.pk, "It was the wrong one."),
+    ]
+    assert list(ContextEvent.objects.filter(kind="surgery").values_list("code", flat=True)) == [name, f"undo.{name}"]
+    if name == "fork":
+        assert ChatSession.objects.get(pk=result.made).deleted_at
+
+
+@pytest.mark.parametrize("name", list(registry.OPERATIONS))
+def test_strangers_the_live_and_those_who_lost_a_race_change_nothing(
+    name: str, session: ChatSession, surgeon: Any, viewer: Any, demoted: Any
+) -> None:
+    operation = registry.get(name)
+    given = case(session, name)
+    stamp = operating.plan(session.pk, name, given).stamp
+    before = rows(session)
+    apply = partial(operating.apply, session_id=session.pk, name=name, parameters=given)
+    if operation.background:
+        apply = partial(batches.start, session_ids=[session.pk], name=name, parameters=given)
+    else:
+        # Somebody else was there in between.
+        assert refusal(apply, user=surgeon, reason=WHY, stamp="0" * 16) == "lost"
+    keywords = {} if operation.background else {"stamp": stamp}
+    assert refusal(apply, user=viewer, reason=WHY, **keywords) == "not_allowed"
+    assert refusal(apply, user=demoted, reason=WHY, **keywords) == "not_allowed"
+    assert refusal(apply, user=surgeon, reason=" ", **keywords) == "no_reason"
+    assert rows(session) == before
+    if operation.live != Live.REFUSED:
+        assert name in ("cancel", "release", "export")
+        return
+    live(session)
+    before = rows(session)
+    assert operating.plan(session.pk, name, given).refused.startswith("A reply is being written")
+    assert operation.background or refusal(apply, user=surgeon, reason=WHY, stamp=None) == "live"
+    assert rows(session) == before
+
+
+def refusal(work: Callable[..., Any], **given: Any) -> str:
+    """The code with which it was refused."""
+    with pytest.raises(Refused) as refused:
+        work(**given)
+    return refused.value.code
+
+
+@pytest.mark.parametrize("name", ["trim", "exclude", "edit_summary", "correct_fact"])
+def test_new_turns_do_not_stand_in_the_way_of_an_undo_and_another_change_does(
+    name: str, session: ChatSession, surgeon: Any
+) -> None:
+    given = case(session, name)
+    result = done(surgeon, session, name, given)
+    extend(session, 2)
+    operating.undo(surgeon, result.audit, WHY)
+    assert integrity.violations() == []
+    again = done(surgeon, session, name, given)
+    ChatSession.objects.filter(pk=session.pk).update(window_from=1, restored=None)
+    Summary.objects.filter(session=session).update(state="stale")
+    Turn.objects.filter(session=session).update(pinned_since=None, excluded_by="user")
+    Fact.objects.filter(session=session).update(forgotten_at="2026-01-01T00:00Z")
+    before = rows(session)
+    assert refusal(operating.undo, user=surgeon, audit_id=again.audit, reason=WHY) == "changed"
+    assert rows(session) == before
+
+
+def test_a_preview_says_which_turns_leave_the_models_view_and_how(session: ChatSession) -> None:
+    said = operating.plan(session.pk, "trim", {"turns": "5"})
+    assert said.leaves == ((15, 24, "omitted"),)
+    assert (said.before.turns, said.after.turns, said.turns) == (16, 6, 11)
+    assert said.before.verbatim - said.after.verbatim == 1_000
+    back = operating.plan(session.pk, "restore", {"turns": "10"})
+    assert (back.leaves, back.returns) == ((), ((9, 14),))
+    out = operating.plan(session.pk, "exclude", {"turns": "28"})
+    assert out.leaves == ((28, 28, "excluded"),)
+    many = operating.plan(session.pk, "compact", {})
+    assert many.after_low < many.after_high < many.before.total
+
+
+def test_a_stuck_turn_is_cancelled_and_a_lease_let_go(session: ChatSession, surgeon: Any) -> None:
+    stuck = live(session, running=True)
+    operating.apply(surgeon, session.pk, "release", {}, WHY, None)
+    row = Turn.objects.get(pk=stuck.pk)
+    assert (row.status, row.owner, row.lease_until) == ("queued", "", None)
+    assert leases.claim_turn("another", 15)
+    operating.apply(surgeon, session.pk, "cancel", {}, WHY, None)
+    assert Turn.objects.get(pk=stuck.pk).cancel_requested
+    Turn.objects.filter(pk=stuck.pk).update(lease_until="2026-01-01T00:00Z", cancel_requested=False)
+    operating.apply(surgeon, session.pk, "cancel", {}, WHY, None)
+    assert Turn.objects.get(pk=stuck.pk).status == "stopped"
+    entry = Audit.objects.latest("id")
+    assert operating.plan(session.pk, "cancel", {}).refused == "No turn is being answered."
+    with pytest.raises(Refused, match="can't be taken back"):
+        operating.undo(surgeon, entry.pk, WHY)
+
+
+def test_no_word_of_anybody_stands_in_the_audit(session: ChatSession, surgeon: Any) -> None:
+    word = "Zanzibar"
+    done(surgeon, session, "add_fact", {"value": word})
+    done(surgeon, session, "edit_summary", {"summary": summary(session), "text": f"They went to {word}."})
+    exported = done(surgeon, session, "export", {"format": "json"})
+    assert word in "".join(exported.content)
+    assert word not in str(list(Audit.objects.values()))
+    assert Audit.objects.filter(operation="export", session=session.pk).count() == 1
+
+
+@pytest.mark.parametrize("given", ["", "0", "5-3", "a", "1,", "1-5000", "99"])
+def test_turns_that_are_none_are_refused_in_a_sentence(given: str, session: ChatSession) -> None:
+    try:
+        said = operating.plan(session.pk, "pin", {"turns": given}).refused
+    except Refused as refused:
+        said = str(refused)
+    assert said.endswith((".", "”."))
+    assert turn(session, 1).pinned_since is None
