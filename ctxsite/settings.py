@@ -109,6 +109,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "chat.web.readonly.reading_only",
+    "chat.web.readonly.reading_only",
     "ctxsite.rotation.renewing",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
@@ -354,6 +355,10 @@ CHAT_IN_REDIS = {
     "rates": "chat.store.redisrates.RedisRates",
 }
 CHAT_WINDOW_CACHE_S = env.int("CHAT_WINDOW_CACHE_S", default=600)
+# Where the administration finds how full a conversation is, and what calls cost: by name, because the chat knows
+# nothing of monitoring.
+CHAT_GAUGE_MODEL = "monitoring.SessionGauge"
+CHAT_CALL_MODEL = "monitoring.ModelCall"
 CHAT_RUNNER = env.bool("CHAT_RUNNER", default=True)
 CHAT_RUNNER_SLOTS = env.int("CHAT_RUNNER_SLOTS", default=200)
 CHAT_LEASE_S = env.float("CHAT_LEASE_S", default=15.0)

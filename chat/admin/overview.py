@@ -1,0 +1,111 @@
+"""A conversation's page: its numbers, its turns without their words, summaries with versions, facts, notices."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from chat.admin import bars, desk, gauges, operations, troubles
+from chat.models import Audit, ChatSession, Document, Fact, Job, Manifest, Notice, Summary, Turn
+
+TURNS_A_PAGE = 50
+MOST_ROWS = 100
+
+
+def page(request: HttpRequest, session_id: UUID | str) -> HttpResponse:
+    """Everything about one conversation but its words. A GET writes nothing."""
+    session = desk.session_of(request, session_id)
+    gauge = gauges.of([session.pk]).get(session.pk, gauges.Gauge())
+    return desk.show(
+        request,
+        "admin/chat/session.html",
+        f"Session {bars.short(session.pk)}",
+        {
+            "session": session,
+            "gauge": gauge,
+            "bar": bars.fullness(gauge.utilisation),
+            "wrong": troubles.words([session.pk]).get(session.pk, []),
+            "figures": figures(session, gauge),
+            "operations": operations.offered(request.user),
+            "may_read": request.user.has_perm(desk.READ),
+            "summaries": summaries(session.pk),
+            "facts": _rows(Fact, session, "-id", "value", "quote"),
+            "notices": _rows(Notice, session, "-id"),
+            "documents": _rows(Document, session, "id", "text", "name"),
+            "jobs": _rows(Job, session, "-id"),
+            "audits": _audits(request, session),
+            "most": MOST_ROWS,
+            **_turns(session, None),
+        },
+    )
+
+
+def turns(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """More turns, below the ones that are shown."""
+    session = desk.session_of(request, session_id)
+    given = request.GET.get("before", "")
+    before = int(given) if given.isascii() and given.isdecimal() and len(given) < 10 else None
+    context = {"session": session, "may_read": request.user.has_perm(desk.READ), **_turns(session, before)}
+    return render(request, "admin/chat/_turns.html", context)
+
+
+def figures(session: ChatSession, gauge: gauges.Gauge) -> list[tuple[str, str, str]]:
+    """What stands at the top: name, figure, remark."""
+    left = "" if gauge.turns_left is None else f"~{gauge.turns_left:,} turns until it is full"
+    return [
+        ("Context", f"{bars.tokens(gauge.tokens)} of {bars.tokens(gauge.window)}", left),
+        ("Turns", f"{session.turns_active:,}", f"{session.turns_total:,} with other versions"),
+        ("Not covered", bars.tokens(session.open_tokens), "tokens of finished turns without a summary"),
+        ("Word for word from", f"turn {session.window_from}", "what is older is summarised or left out"),
+        ("Compactions", f"{session.compactions:,}", f"{session.trims:,} trims"),
+        ("Input, output", f"{bars.tokens(session.input_tokens)}, {bars.tokens(session.output_tokens)}", "ever"),
+    ]
+
+
+def summaries(session_id: UUID) -> list[dict[str, Any]]:
+    """The summaries without their texts; of those of one range each version after its forerunners."""
+    columns = (
+        "pk", "tier", "first", "last", "state", "version", "replaces_id", "tokens", "source_tokens", "made_by",
+        "model", "reason", "created_at", "committed_at",
+    )  # fmt: skip
+    rows = Summary.objects.filter(session_id=session_id).order_by("first", "last", "version")
+    found = list(rows.values(*columns)[:MOST_ROWS])
+    earlier: dict[tuple[int, int], int] = {}
+    for row in found:
+        row["compare"] = row["replaces_id"] or earlier.get((row["first"], row["last"]))
+        if row["state"] != Summary.State.REJECTED:
+            earlier[row["first"], row["last"]] = row["pk"]
+    return found
+
+
+def _turns(session: ChatSession, before: int | None) -> dict[str, Any]:
+    rows = Turn.objects.filter(session=session, active=True)
+    if before is not None:
+        rows = rows.filter(number__lt=before)
+    columns = (
+        "pk", "number", "kind", "status", "error", "prompt_tokens", "reply_tokens", "step_count", "excluded_by",
+        "pinned_since", "redacted_at", "created_at", "closed_at", "lease_until", "attempt", "stop_reason",
+    )  # fmt: skip
+    shown = list(rows.order_by("-number").values(*columns)[:TURNS_A_PAGE])
+    measured = dict(
+        Manifest.objects.filter(turn_id__in=[row["pk"] for row in shown]).values_list("turn_id", "measured")
+    )
+    for row in shown:
+        row["tokens"] = bars.tokens(row["prompt_tokens"] + row["reply_tokens"])
+        row["manifest"] = row["pk"] in measured
+        row["request"] = bars.tokens(measured.get(row["pk"]))
+        row["sent"] = "word for word" if row["number"] >= session.window_from else "older"
+    last = shown[-1]["number"] if shown else 1
+    return {"turns": shown, "older": last if last > 1 else None}
+
+
+def _rows(model: Any, session: ChatSession, order: str, *words: str) -> QuerySet[Any]:
+    return model.objects.filter(session=session).order_by(order).defer(*words)[:MOST_ROWS]
+
+
+def _audits(request: HttpRequest, session: ChatSession) -> list[Audit]:
+    if not request.user.has_perm("chat.view_audit"):
+        return []
+    return list(Audit.objects.filter(session=session.pk).select_related("undone_by").order_by("-id")[:20])

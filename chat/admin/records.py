@@ -1,0 +1,284 @@
+"""The audit, which can only grow, and the batches with their progress."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from chat.admin import bars, desk, gauges, operations
+from chat.models import Audit, Batch, BatchItem
+from chat.surgery import batches, operating, registry
+from chat.surgery.values import Kind, Refused
+
+ITEMS = 200
+OUTCOMES = {
+    BatchItem.State.DONE: "done",
+    BatchItem.State.NOTHING: "nothing to do",
+    BatchItem.State.REFUSED: "refused",
+    BatchItem.State.FAILED: "failed",
+    BatchItem.State.CANCELLED: "cancelled",
+    BatchItem.State.DUE: "waiting",
+}
+
+
+class Kept(admin.ModelAdmin):
+    """Rows that nobody writes by hand."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {}
+
+
+@admin.register(Audit)
+class AuditAdmin(Kept):
+    """Who, when, why; before and after; and the way back."""
+
+    list_display = ("at", "operation", "who", "on", "reason", "batch", "back")
+    list_filter = ("operation",)
+    search_fields = ("reason",)
+    search_help_text = "Session's id, u-<number> or pseudonym of who did it, words of the reason"
+    ordering = ("-at",)
+    change_list_template = "admin/chat/records.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Audit]:
+        return super().get_queryset(request).select_related("undone_by").defer("before", "after")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Audit], search_term: str
+    ) -> tuple[QuerySet[Audit], bool]:
+        for word in search_term.split():
+            wanted = Q(reason__icontains=word) | Q(pseudonym=word) | Q(operation=word)
+            number = word.removeprefix("u-")
+            if number.isascii() and number.isdecimal() and len(number) < 10:
+                wanted |= Q(actor=int(number))
+            try:
+                wanted |= Q(session=UUID(word))
+            except ValueError:
+                wanted |= Q(actor__in=get_user_model()._default_manager.filter(username=word).values("pk"))
+            queryset = queryset.filter(wanted)
+        return queryset, False
+
+    @admin.display(description="who", ordering="actor")
+    def who(self, entry: Audit) -> str:
+        return f"u-{entry.actor}" if entry.actor else "the machine"
+
+    @admin.display(description="session")
+    def on(self, entry: Audit) -> SafeString | str:
+        if entry.session is None:
+            return bars.NONE
+        address = reverse("admin:chat_chatsession_change", args=[entry.session])
+        return format_html('<a class="mono" href="{}">{}</a>', address, bars.short(entry.session))
+
+    @admin.display(description="")
+    def back(self, entry: Audit) -> SafeString | str:
+        return undo_link(entry)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Taking back, before Django's own."""
+        view = self.admin_site.admin_view(operations.undo)
+        return [path("<int:audit_id>/undo/", view, name="chat_audit_undo"), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """One entry, all of it: ids, numbers, hashes."""
+        desk.demand(request, "chat.view_audit")
+        rows = Audit.objects.select_related("undone_by", "undo_of", "batch")
+        entry = rows.filter(pk=object_id).first() if object_id.isdecimal() else None
+        if entry is None:
+            raise Http404
+        pairs = [
+            (name, entry.before.get(name, bars.NONE), entry.after.get(name, bars.NONE))
+            for name in sorted({*entry.before, *entry.after})
+        ]
+        context = {"entry": entry, "pairs": pairs, "back": undo_link(entry), "opts": Audit._meta}
+        return desk.show(request, "admin/chat/entry.html", f"Entry {entry.pk}: {entry.operation}", context)
+
+
+def undo_link(entry: Audit) -> SafeString | str:
+    """The way to take an entry back, or what became of it."""
+    if getattr(entry, "undone_by", None):
+        return "taken back"
+    operation = registry.OPERATIONS.get(entry.operation)
+    if entry.session is None or operation is None or operation.kind != Kind.UNDOABLE:
+        return ""
+    return format_html('<a href="{}">Undo</a>', reverse("admin:chat_audit_undo", args=[entry.pk]))
+
+
+@admin.register(Batch)
+class BatchAdmin(Kept):
+    """Work on many, how far it is, and what it came to."""
+
+    list_display = ("at", "operation", "who", "total", "state", "reason")
+    list_filter = ("state", "operation")
+    ordering = ("-at",)
+    change_list_template = "admin/chat/records.html"
+
+    @admin.display(description="who", ordering="actor")
+    def who(self, batch: Batch) -> str:
+        return f"u-{batch.actor}"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Progress, cancel, undo."""
+
+        def own(route: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
+            return path(f"<int:batch_id>/{route}/", self.admin_site.admin_view(view), name=f"chat_batch_{name}")
+
+        return [
+            own("progress", progress, "progress"),
+            own("cancel", cancel, "cancel"),
+            own("undo", undo, "undo"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """The page of a batch: it may be left, the work goes on."""
+        batch = _batch(request, object_id)
+        context = standing(request, batch) | {"opts": Batch._meta}
+        return desk.show(request, "admin/chat/batch.html", _title(batch), context)
+
+
+def progress(request: HttpRequest, batch_id: int) -> HttpResponse:
+    """The part of the page that moves."""
+    return render(request, "admin/chat/_progress.html", standing(request, _batch(request, str(batch_id))))
+
+
+@require_POST
+def cancel(request: HttpRequest, batch_id: int) -> HttpResponse:
+    """Stop after what runs now. What is done stays done."""
+    batch = _batch(request, str(batch_id))
+    _may_operate(request, batch)
+    batches.cancel(request.user, batch.pk)
+    messages.success(request, "Stopped: what was done stays done, what waited was left as it was.")
+    return redirect("admin:chat_batch_change", batch.pk)
+
+
+@require_POST
+def undo(request: HttpRequest, batch_id: int) -> HttpResponse:
+    """Take all of a batch back, in the background."""
+    batch = _batch(request, str(batch_id))
+    _may_operate(request, batch)
+    try:
+        made = batches.undo(request.user, batch.pk, request.POST.get("reason", ""))
+    except Refused as refused:
+        messages.error(request, f"{refused} Nothing was changed.")
+        return redirect("admin:chat_batch_change", batch.pk)
+    operations.wake()
+    return redirect("admin:chat_batch_change", made.pk)
+
+
+def standing(request: HttpRequest, batch: Batch) -> dict[str, Any]:
+    """How far a batch is. `outcome` in the address chooses which results are listed."""
+    found = batches.progress(batch)
+    chosen = request.GET.get("outcome", "")
+    rows = BatchItem.objects.filter(batch=batch)
+    rows = rows.filter(state=chosen) if chosen in OUTCOMES else rows.exclude(state=BatchItem.State.DUE)
+    items = list(rows.order_by("-finished_at", "-pk")[:ITEMS])
+    entries = {
+        entry.session: entry
+        for entry in Audit.objects.filter(batch=batch, session__in=[one.session for one in items]).select_related(
+            "undone_by"
+        )
+    }
+    sums = Counter(
+        {name: getattr(found, name) for name in ("done", "nothing", "refused", "failed", "cancelled", "due")}
+    )
+    over = sum(sums.values()) - sums["due"]
+    running = batch.state == Batch.State.RUNNING
+    rate = over / found.seconds if found.seconds and over else 0
+    left = round(sums["due"] / rate) if running and rate else None
+    operation = registry.OPERATIONS.get(batch.operation)
+    return {
+        "batch": batch,
+        "found": found,
+        "over": over,
+        "running": running,
+        "left": left,
+        "share": round(100 * over / found.total) if found.total else 100,
+        "failed_share": round(100 * (sums["failed"] + sums["refused"]) / found.total) if found.total else 0,
+        "outcomes": [(state, word_, sums[state]) for state, word_ in OUTCOMES.items() if sums[state]],
+        "chosen": chosen,
+        "rows": [_row(one, entries.get(one.session)) for one in items],
+        "tokens": _tokens(batch),
+        "spent": _spent(batch),
+        "title": _title(batch),
+        "may_operate": operation is not None and operating.allowed(request.user, batch.operation),
+        "undoable": operation is not None and operation.kind == Kind.UNDOABLE and sums["done"] and not batch.undo_of_id,
+        "done": sums["done"],
+    }
+
+
+def _row(item: BatchItem, entry: Audit | None) -> dict[str, Any]:
+    detail = ", ".join(f"{name} {value}" for name, value in sorted(item.detail.items()) if value not in ("", None))
+    return {
+        "item": item,
+        "short": bars.short(item.session),
+        "word": OUTCOMES.get(item.state, item.state),
+        "mark": {"done": "✓", "failed": "✕", "refused": "✕"}.get(item.state, "–"),
+        "before": bars.tokens(item.tokens_before),
+        "after": bars.tokens(item.tokens_after),
+        "code": item.code.replace("_", " "),
+        "detail": detail,
+        "kept": item.state in (BatchItem.State.FAILED, BatchItem.State.REFUSED),
+        "back": undo_link(entry) if entry else "",
+    }
+
+
+def _tokens(batch: Batch) -> tuple[str, str]:
+    before = after = 0
+    rows = BatchItem.objects.filter(batch=batch, state=BatchItem.State.DONE, tokens_after__isnull=False)
+    for one, other in rows.values_list("tokens_before", "tokens_after"):
+        before, after = before + (one or 0), after + other
+    return bars.tokens(before), bars.tokens(after)
+
+
+def _spent(batch: Batch) -> str:
+    """What the summaries of these conversations cost since it began, in US dollars; '' where no model was asked."""
+    operation = registry.OPERATIONS.get(batch.operation)
+    if operation is None or not operation.background or batch.undo_of_id:
+        return ""
+    sessions = BatchItem.objects.filter(batch=batch).values("session")
+    return bars.dollars(gauges.spent(sessions, batch.at, batch.finished_at))
+
+
+def _batch(request: HttpRequest, batch_id: str) -> Batch:
+    desk.demand(request, "chat.view_batch")
+    batch = Batch.objects.filter(pk=batch_id).first() if batch_id.isdecimal() else None
+    if batch is None:
+        raise Http404
+    return batch
+
+
+def _may_operate(request: HttpRequest, batch: Batch) -> None:
+    if batch.operation not in registry.OPERATIONS or not operating.allowed(request.user, batch.operation):
+        raise PermissionDenied
+
+
+def _title(batch: Batch) -> str:
+    operation = registry.OPERATIONS.get(batch.operation)
+    label = operation.label if operation else batch.operation
+    return f"{'Undo: ' if batch.undo_of_id else ''}{label}: {batch.total:,} session{'' if batch.total == 1 else 's'}"

@@ -1,0 +1,360 @@
+"""The administration of conversations: numbers for whoever may look, words for a reason, deeds with a preview."""
+
+import re
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from chat.admin import revealing
+from chat.models import Audit, Batch, BatchItem, ChatSession, Fact, Job, Manifest, Summary, Turn
+from chat.store import switches
+from chat.surgery import registry
+from chat.surgery.values import Kind
+from monitoring.models import SessionGauge
+from tests.store.building import compress, conversation, turn
+
+CANARY = "zyzzogeton"
+LIST = "/admin/chat/chatsession/"
+
+pytestmark = pytest.mark.django_db
+
+
+def gauge(session: ChatSession, share: float) -> None:
+    """As if the last reply had filled so much of the window."""
+    SessionGauge.objects.create(
+        session=session.pk, user=session.owner_id, model="large", state="calm", tokens=int(share * 16_000),
+        window=16_000, utilisation=share, turns_left=3, at=timezone.now(),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def session(alice: Any) -> ChatSession:
+    """Twenty turns that say the canary, the first eight summarised; title and fact say it, too."""
+    made = conversation(alice, 20, words=CANARY, title=f"About {CANARY}")
+    compress(made, (1, 8))
+    Summary.objects.filter(session=made).update(text=f"They spoke of {CANARY}.\nAnd of rain.")
+    Fact.objects.create(session=made, kind="id", value=CANARY, quote=f"It is {CANARY}.", turn=turn(made, 3))
+    for number in (3, 20):
+        runs = [[1, number, "verbatim", "", 90]]
+        if number == 20:
+            runs = [[1, 8, "summarised", f"S{Summary.objects.get(session=made).pk}", 40], [9, 20, "verbatim", "", 90]]
+        Manifest.objects.create(
+            turn=turn(made, number), context_version=1, model="large", window=16_000, window_from=1, ranges=runs,
+            parts=[["user", "current", f"turn {number}", 20, False]], budget=[["history", 9_000, 90, 90]],
+            estimated=100, measured=110, body_sha256="0" * 64,
+        )  # fmt: skip
+    gauge(made, 0.91)
+    return made
+
+
+def staff(users: Any, role: str = "", *codes: str) -> Client:
+    """Somebody of the staff with a role, or with single permissions."""
+    person = users.objects.create_user(f"staff-{uuid.uuid4().hex[:6]}", is_staff=True)
+    if role:
+        person.groups.add(Group.objects.get(name=role))
+    person.user_permissions.add(*Permission.objects.filter(codename__in=codes, content_type__app_label="chat"))
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def surgeon(django_user_model: Any) -> Client:
+    return staff(django_user_model, "surgeon")
+
+
+def pages(session: ChatSession) -> list[str]:
+    """Every page that shows something of a session."""
+    own = f"{LIST}{session.pk}"
+    return [LIST, f"{own}/change/", f"{own}/turn/3/", f"{own}/turns/", f"{own}/operate/archive/", f"{own}/operate/pin/"]
+
+
+# --- the list ---------------------------------------------------------------------------------------------------
+
+
+def ids(client: Client, query: str) -> set[str]:
+    """Which sessions the list shows, by their first digits."""
+    html = client.get(f"{LIST}?{query}").content.decode()
+    return set(re.findall(r'<span class="mono" title="[^"]+">([0-9a-f]{6})</span>', html))
+
+
+def test_the_list_finds_what_is_full_what_is_stuck_and_whose_it_is(
+    surgeon: Client, session: ChatSession, bob: Any
+) -> None:
+    others = {share: conversation(bob, 1) for share in (0.5, 0.75, 1.04)}
+    for share, one in others.items():
+        gauge(one, share)
+    short = {share: one.pk.hex[:6] for share, one in others.items()} | {0.91: session.pk.hex[:6]}
+    assert ids(surgeon, "over=70") == {short[0.75], short[0.91], short[1.04]}
+    assert ids(surgeon, "over=80") == {short[0.91], short[1.04]}
+    assert ids(surgeon, "over=100") == {short[1.04]}
+    assert ids(surgeon, "over=none") == set()
+    assert ids(surgeon, f"q={session.pk}") == ids(surgeon, f"q={session.pk.hex[:8]}") == {short[0.91]}
+    assert ids(surgeon, "q=bob") == ids(surgeon, f"q=u-{bob.pk}") == {short[0.5], short[0.75], short[1.04]}
+    assert ids(surgeon, f"q=bob+{session.pk.hex[:8]}") == ids(surgeon, f"q={CANARY}") == set()
+    late = timezone.now() - timedelta(minutes=5)
+    Turn.objects.create(session=others[0.5], number=2, parent=others[0.5].head, prompt="?", created_at=late)
+    Job.objects.create(kind="compact", session=others[0.75], state="running", lease_until=late)
+    Job.objects.create(kind="compact", session=session, state="failed", finished_at=timezone.now())
+    assert ids(surgeon, "trouble=stuck") == {short[0.5]}
+    assert ids(surgeon, "trouble=stale") == {short[0.75]}
+    assert ids(surgeon, "trouble=failing") == {short[0.91]}
+    html = surgeon.get(f"{LIST}?trouble=failing").content.decode()
+    assert "compaction fails" in html
+    assert "91.0\u00a0%" in html
+    Job.objects.create(kind="compact", session=session, state="done", finished_at=timezone.now())
+    assert ids(surgeon, "trouble=failing") == set()
+    assert "No session fits" in surgeon.get(f"{LIST}?trouble=failing").content.decode()
+
+
+def test_a_page_of_the_list_takes_as_many_statements_for_forty_as_for_two(surgeon: Client, alice: Any) -> None:
+    def statements(query: str) -> int:
+        with CaptureQueriesContext(
+            connection,
+        ) as seen:
+            assert surgeon.get(f"{LIST}?{query}").status_code == 200
+        return len(seen)
+
+    two = [conversation(alice, 1) for _ in range(2)]
+    surgeon.get(LIST)
+    few = statements("o=3")
+    ChatSession.objects.bulk_create(
+        [ChatSession(owner=alice, instructions=two[0].instructions, model="large") for _ in range(38)]
+    )
+    assert statements("o=3") == few <= 16
+
+
+# --- words ------------------------------------------------------------------------------------------------------
+
+
+def test_no_page_shows_a_word_of_a_user_or_writes_anything(
+    surgeon: Client, session: ChatSession, django_assert_num_queries: Any
+) -> None:
+    for address in [*pages(session), "/admin/chat/audit/", "/admin/chat/batch/", "/admin/chat/switches/"]:
+        before = Audit.objects.count()
+        with CaptureQueriesContext(connection) as seen:
+            answer = surgeon.get(address)
+        assert answer.status_code == 200, address
+        assert CANARY not in answer.content.decode(), address
+        assert Audit.objects.count() == before
+        # A preview is tried, and rolled back: it leaves nothing, which the rows say.
+        if "operate" not in address:
+            assert not [one for one in seen if one["sql"].startswith(("INSERT", "UPDATE", "DELETE"))], address
+        assert "style=" not in re.sub(r"<svg.*?</svg>", "", answer.content.decode(), flags=re.S), address
+    session.refresh_from_db()
+    assert session.archived_at is None
+
+
+def test_reading_a_users_words_leaves_an_entry_every_time_and_needs_a_reason(
+    surgeon: Client, session: ChatSession
+) -> None:
+    address, one = f"{LIST}{session.pk}/reveal/", turn(session, 5)
+    ask = {"kind": "turns", "id": [one.pk]}
+    assert surgeon.get(address).status_code == 405
+    question = surgeon.post(address, ask)
+    refused = surgeon.post(address, ask | {"reason": " "})
+    assert (question.status_code, refused.status_code) == (200, 400)
+    assert CANARY not in question.content.decode() + refused.content.decode()
+    assert not Audit.objects.exists()
+    for count in (1, 2):
+        shown = surgeon.post(address, ask | {"reason": "ticket 4711"})
+        assert f"Question 5. {CANARY}" in shown.content.decode()
+        assert "no-store" in shown["Cache-Control"]
+        assert Audit.objects.count() == count
+    for kind, chosen in (("summary", [Summary.objects.get(session=session).pk]), ("facts", [])):
+        assert CANARY in surgeon.post(address, {"kind": kind, "id": chosen, "reason": "ticket"}).content.decode()
+    entries = list(Audit.objects.order_by("pk"))
+    assert [(entry.operation, entry.session, entry.target["kind"]) for entry in entries] == [
+        ("read_text", session.pk, kind) for kind in ("turns", "turns", "summary", "facts")
+    ]
+    assert CANARY not in str([(entry.target, entry.before, entry.after, entry.reason) for entry in entries])
+
+
+def test_words_of_another_session_are_not_shown_by_the_number_of_their_row(
+    surgeon: Client, session: ChatSession, bob: Any
+) -> None:
+    other = conversation(bob, 1, words="somebody else's")
+    answer = surgeon.post(f"{LIST}{session.pk}/reveal/", {"kind": "turns", "id": turn(other, 1).pk, "reason": "ticket"})
+    assert "somebody else" not in answer.content.decode()
+
+
+def test_two_versions_of_a_summary_are_compared_line_by_line() -> None:
+    assert list(revealing.diff("one\ntwo\nthree", "one\n2\nthree")) == [
+        ("same", "one"), ("gone", "two"), ("new", "2"), ("same", "three")
+    ]  # fmt: skip
+
+
+def test_a_turn_tells_what_became_of_it_in_every_later_request(surgeon: Client, session: ChatSession) -> None:
+    found = surgeon.get(f"{LIST}{session.pk}/fate/", {"turn": "3"})
+    assert found["Location"] == f"{LIST}{session.pk}/turn/3/"
+    html = surgeon.get(found["Location"]).content.decode()
+    summary = Summary.objects.get(session=session)
+    assert f"Turn 3 was word for word in 3, summarised by S{summary.pk} in 20." in html
+    assert "a compaction put a summary in its place" in html
+    nowhere = surgeon.get(f"{LIST}{session.pk}/fate/", {"turn": "21"}, follow=True).content.decode()
+    assert "This conversation has turns 1 to 20." in nowhere
+
+
+# --- who may ----------------------------------------------------------------------------------------------------
+
+
+def test_strangers_and_those_who_were_demoted_get_nothing(
+    session: ChatSession, bob: Any, django_user_model: Any
+) -> None:
+    stranger = Client()
+    stranger.force_login(bob)
+    for address in pages(session):
+        assert stranger.get(address).status_code == 302
+    demoted = staff(django_user_model, "surgeon")
+    assert demoted.get(LIST).status_code == 200
+    django_user_model.objects.filter(username__startswith="staff-").update(is_staff=False)
+    turns = {"kind": "turns", "id": turn(session, 5).pk, "reason": "ticket"}
+    answer = demoted.post(f"{LIST}{session.pk}/reveal/", turns)
+    assert answer.status_code in (302, 403)
+    assert CANARY not in answer.content.decode()
+    assert not Audit.objects.exists()
+
+
+def test_each_deed_needs_its_own_permission(session: ChatSession, django_user_model: Any) -> None:
+    viewer = staff(django_user_model, "viewer")
+    own = f"{LIST}{session.pk}"
+    assert viewer.get(f"{own}/change/").status_code == 200
+    assert "Compact now" not in viewer.get(LIST).content.decode()
+    assert viewer.post(f"{own}/reveal/", {"kind": "facts", "reason": "why not"}).status_code == 403
+    assert viewer.get("/admin/chat/switches/").status_code == 403
+    for name in registry.OPERATIONS:
+        for address in (f"{own}/operate/{name}/", f"{LIST}bulk/{name}/"):
+            body = {"step": "apply", "ids": str(session.pk), "reason": "because I can", "stamp": "x"}
+            assert viewer.post(address, body).status_code == 403, address
+    archivist = staff(django_user_model, "", "view_chatsession", "surgery_archive")
+    assert archivist.get(f"{own}/operate/archive/").status_code == 200
+    assert archivist.get(f"{own}/operate/trim/").status_code == 403
+    blind = staff(django_user_model, "", "surgery_archive")
+    assert blind.get(f"{own}/operate/archive/").status_code == 403
+    assert not Audit.objects.exists()
+    assert not Batch.objects.exists()
+
+
+def test_a_post_without_the_token_of_the_form_is_refused(session: ChatSession, olga: Any) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(olga)
+    for address in (f"{LIST}{session.pk}/operate/archive/", f"{LIST}{session.pk}/reveal/", "/admin/chat/switches/"):
+        forged = client.post(address, {"step": "apply", "reason": "x-y-z"}, headers={"x-forwarded-proto": "https"})
+        assert forged.status_code == 403
+    assert not Audit.objects.exists()
+
+
+# --- deeds ------------------------------------------------------------------------------------------------------
+
+
+def hidden(html: str, name: str) -> str:
+    """The value of a hidden field."""
+    found = re.search(rf'<input type="hidden" name="{name}" value="([^"]*)"', html)
+    assert found, name
+    return found[1]
+
+
+def test_an_operation_is_previewed_done_with_a_reason_and_taken_back(surgeon: Client, session: ChatSession) -> None:
+    address = f"{LIST}{session.pk}/operate/trim/"
+    assert "Preview" in surgeon.get(address).content.decode()
+    html = surgeon.post(address, {"step": "preview", "turns": "4"}).content.decode()
+    assert "The model will no longer see word for word" in html
+    assert registry.get("trim").label + ": 1 session" in html
+    assert "<b>Undoable</b>" in html
+    body = {"step": "apply", "turns": "4", "stamp": hidden(html, "stamp")}
+    assert "Say why" in surgeon.post(address, body | {"reason": ""}).content.decode()
+    assert surgeon.post(address, body | {"reason": "night of 22 Nov", "stamp": "old"}).status_code == 409
+    session.refresh_from_db()
+    assert session.window_from == 9
+    done = surgeon.post(address, body | {"reason": "night of 22 Nov"}, follow=True)
+    session.refresh_from_db()
+    assert session.window_from == 17
+    entry = Audit.objects.get()
+    assert f"Entry {entry.pk} in the audit" in done.content.decode()
+    back = f"/admin/chat/audit/{entry.pk}/undo/"
+    assert "Take back: 1 session" in surgeon.get(back).content.decode()
+    surgeon.post(back, {"reason": "too much"})
+    session.refresh_from_db()
+    assert session.window_from == 9
+    assert "taken back" in surgeon.get("/admin/chat/audit/").content.decode()
+    assert surgeon.post(back, {"reason": "again"}).status_code == 409
+    assert {"night of 22 Nov", "too much"} <= set(Audit.objects.values_list("reason", flat=True))
+    found = surgeon.get("/admin/chat/audit/", {"q": f"{session.pk} night"}).content.decode()
+    assert "night of 22 Nov" in found
+    assert "too much" not in found
+
+
+def test_many_are_chosen_previewed_and_started_and_the_page_follows_them(
+    surgeon: Client, session: ChatSession, bob: Any
+) -> None:
+    live = conversation(bob, 3)
+    Turn.objects.create(session=live, number=4, parent=live.head, prompt="?")
+    ChatSession.objects.filter(pk=live.pk).update(head=Turn.objects.get(session=live, number=4), turns_active=4)
+    gauge(live, 0.85)
+    chosen = {"action": "archive", "_selected_action": [session.pk, live.pk], "select_across": "0", "index": "0"}
+    html = surgeon.post(f"{LIST}?over=80", chosen).content.decode()
+    assert "Per session, fullest first" in html
+    ids_ = re.search(r'name="ids" hidden>([^<]+)<', html)
+    assert ids_
+    assert ids_[1].split() == [str(session.pk), str(live.pk)]
+    count = re.search(r": (\d+) sessions?</button>", html)
+    assert count
+    body = {"step": "run", "ids": ids_[1], "reason": ""}
+    assert "Say why" in surgeon.post(f"{LIST}bulk/archive/", body).content.decode()
+    assert not Batch.objects.exists()
+    started = surgeon.post(f"{LIST}bulk/archive/", body | {"reason": "the night of 22 Nov"})
+    batch = Batch.objects.get()
+    assert started["Location"] == f"/admin/chat/batch/{batch.pk}/change/"
+    page = surgeon.get(started["Location"]).content.decode()
+    assert "0 of 2 done" in page
+    assert 'hx-trigger="load delay:1s"' in page
+    BatchItem.objects.filter(session=live.pk).update(
+        state="refused", code="live", tokens_before=300, finished_at=timezone.now()
+    )
+    moved = surgeon.get(f"/admin/chat/batch/{batch.pk}/progress/").content.decode()
+    assert "1 of 2 done, 50 %" in moved
+    assert "refused: live; nothing changed" in " ".join(re.sub("<[^>]+>", "", moved).split())
+    surgeon.post(f"/admin/chat/batch/{batch.pk}/cancel/")
+    batch.refresh_from_db()
+    assert batch.state == Batch.State.CANCELLED
+    over = surgeon.get(started["Location"]).content.decode()
+    assert "hx-trigger" not in over
+    assert surgeon.get(f"{LIST}bulk/archive/").status_code == 302
+    assert surgeon.get(f"/admin/chat/batch/{batch.pk}/cancel/").status_code == 405
+
+
+def test_every_operation_has_a_page_that_says_its_class(surgeon: Client, session: ChatSession) -> None:
+    for name, operation in registry.OPERATIONS.items():
+        answer = surgeon.get(f"{LIST}{session.pk}/operate/{name}/")
+        assert answer.status_code in (200, 409), name
+        assert operation.label in answer.content.decode()
+        assert operation.kind in Kind
+    assert surgeon.get(f"{LIST}{session.pk}/operate/nothing/").status_code == 404
+    assert surgeon.get(f"{LIST}{uuid.uuid4()}/change/").status_code == 404
+
+
+def test_a_switch_is_turned_with_a_reason_and_an_entry(surgeon: Client) -> None:
+    address = "/admin/chat/switches/"
+    body = {"compaction_paused": "on", "concurrency": "4", "summary_model": "", "fallback_model": ""}
+    assert surgeon.post(address, body).status_code == 400
+    assert switches.read() == switches.Switches()
+    page = surgeon.post(address, body | {"reason": "the summariser answers 500"}, follow=True).content.decode()
+    assert "In force in every process within 5 seconds" in page
+    assert "Turned now:</b> Pause compaction, Replies at once." in page
+    assert switches.read() == switches.Switches(compaction_paused=True, concurrency=4)
+    entry = Audit.objects.get(operation="switch")
+    assert (entry.before, entry.after) == (
+        {"compaction_paused": False, "concurrency": None}, {"compaction_paused": True, "concurrency": 4}
+    )  # fmt: skip
+    same = surgeon.post(address, body | {"reason": "once more"}, follow=True)
+    assert "Nothing was changed." in same.content.decode()
+    assert surgeon.post(address, body | {"reason": "x-y-z", "concurrency": "0"}).status_code == 400
+    assert surgeon.post(address, body | {"reason": "x-y-z", "fallback_model": "made-up"}).status_code == 400
+    assert Audit.objects.filter(operation="switch").count() == 1
