@@ -72,6 +72,7 @@ ALLOWED = [
     ("chat.stream.planted", "from chat.context.values import Turn"),
     ("chat.flow.planted", "from monitoring import recording\nfrom chat.store import loading\nfrom chat import models"),
     ("chat.service", "from monitoring import recording\nfrom chat.flow import turns"),
+    ("chat.management.planted", "from monitoring import checking"),
     ("chat.web.planted", "from chat import service"),
     (
         "chat.flow.planted",

@@ -7,6 +7,7 @@ import signal
 from django.conf import settings
 
 from chat import service
+from monitoring import exposing
 
 
 def serve(*, run_turns: bool, run_jobs: bool) -> None:
@@ -15,7 +16,11 @@ def serve(*, run_turns: bool, run_jobs: bool) -> None:
     Nobody waits at this process: what ends within CHAT_DRAIN_S seconds is let end. A second signal ends it at once;
     what it was doing is taken up by others when its lease runs out.
     """
-    asyncio.run(_serve(run_turns, run_jobs))
+    close = exposing.open_door()
+    try:
+        asyncio.run(_serve(run_turns, run_jobs))
+    finally:
+        close()
 
 
 async def _serve(run_turns: bool, run_jobs: bool) -> None:

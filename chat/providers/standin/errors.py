@@ -22,7 +22,14 @@ class ApiError(Exception):
     """What the stand-in answers instead of a message: a status, an error type, a message, a wait in seconds."""
 
     def __init__(
-        self, status: int, message: str, *, kind: str = "", code: str = "", retry_after: float | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = "",
+        code: str = "",
+        retry_after: float | None = None,
+        overflow: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -30,6 +37,7 @@ class ApiError(Exception):
         self.kind = kind or KINDS.get(status, "api_error")
         self.code = code
         self.retry_after = retry_after
+        self.overflow = overflow
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The JSON that the API sends."""
@@ -39,6 +47,6 @@ class ApiError(Exception):
         return {"type": "error", "error": error, "request_id": request_id}
 
 
-def invalid(message: str) -> ApiError:
-    """A 400 invalid_request_error."""
-    return ApiError(400, message)
+def invalid(message: str, *, overflow: bool = False) -> ApiError:
+    """A 400 invalid_request_error; `overflow` where it says that the request does not fit the window."""
+    return ApiError(400, message, overflow=overflow)

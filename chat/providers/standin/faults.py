@@ -52,7 +52,7 @@ class Fault:
                 retry_after=self.retry_after,
             )
         if self.kind == "overflow":
-            return invalid(self.message or _overflow(self.wording, window))
+            return invalid(self.message or _overflow(self.wording, window), overflow=True)
         if self.kind == "template":
             return invalid(self.message or "prompt: invalid template")
         return None

@@ -84,12 +84,13 @@ def check(body: Any, card: Card, *, counting: bool = False) -> None:
 def check_length(tokens: int, body: Mapping[str, Any], window: int) -> None:
     """Raise the API's error for a request of `tokens` that does not fit `window` (both in tokens)."""
     if tokens > window:
-        raise invalid(f"prompt is too long: {tokens} tokens > {window} maximum")
+        raise invalid(f"prompt is too long: {tokens} tokens > {window} maximum", overflow=True)
     asked = body["max_tokens"]
     if tokens + asked > window:
         raise invalid(
             f"input length and `max_tokens` exceed context limit: {tokens} + {asked} > {window}, "
-            "decrease input length or `max_tokens` and try again"
+            "decrease input length or `max_tokens` and try again",
+            overflow=True,
         )
 
 

@@ -18,6 +18,7 @@ from . import answers, caching, limits, request, streaming
 from .catalogue import Card, Catalogue
 from .errors import ApiError, invalid
 from .faults import Fault, Faults
+from .ledger import Ledger
 from .summaries import Mode
 
 LOG_LENGTH = 20_000
@@ -37,8 +38,8 @@ class Record:
     `sha256` is over the bytes received; `request_sha256` over the canonical JSON (sorted keys, no spaces) without
     `stream`; `system_sha256` over the canonical JSON of `system`. `messages` is their number, `tokens` the input's.
     `outcome` is "open", "sent", "error", "cut" (by a scripted fault) or "closed" (by the client). `began` and `ended`
-    are on this machine's monotonic clock, in seconds. `asked` is the beginning of the user's last words. `body` is
-    kept on demand only.
+    are on this machine's monotonic clock, in seconds. `asked` is the beginning of the user's last words; `told` is
+    the last usage that left. `body` is kept on demand only.
     """
 
     endpoint: str
@@ -59,6 +60,7 @@ class Record:
     deltas: int = 0
     outcome: str = "open"
     asked: str = ""
+    told: dict[str, Any] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     ended: float | None = None
     body: dict[str, Any] | None = None
@@ -95,6 +97,7 @@ class StandIn:
         self.keys: Sequence[str] | None = None
         self.responder: Callable[[dict[str, Any]], str | None] | None = None
         self.log: list[Record] = []
+        self.ledger = Ledger()
         self.faults = Faults()
         self.base_url = ""
         self._catalogue = Catalogue(models)
@@ -158,12 +161,19 @@ class StandIn:
         request_id = f"req_standin{number:012d}"
         record = Record(endpoint)
         self._keep(record)
+        cause = ""
+        if endpoint == "messages":
+            self.ledger.begin()
         try:
             self._check_key(http)
             response: web.StreamResponse = await handler(http, record, request_id)
             record.status = response.status
-            record.outcome = "sent" if record.outcome == "open" else record.outcome
+            if record.outcome == "open":
+                record.outcome = "sent"
+            else:
+                cause = record.error or "transport"
         except ApiError as error:
+            cause = "overflow" if error.overflow else error.kind
             record.status, record.error, record.outcome = error.status, error.kind, "error"
             response = web.json_response(error.body(request_id), status=error.status)
             if error.retry_after is not None:
@@ -173,6 +183,8 @@ class StandIn:
             raise
         finally:
             record.ended = time.monotonic()
+            if endpoint == "messages":
+                self.ledger.end(record, record.told, cause)
         if not response.prepared:
             response.headers["request-id"] = request_id
         return response
@@ -198,6 +210,7 @@ class StandIn:
                 record.outcome = "cut"
             if fault and fault.kind == "stream_error":
                 raise ApiError(fault.status, fault.message or "Overloaded", kind=fault.error_type)
+            record.told = record.usage
             return web.json_response(streaming.message(answer, account, card.id, message_id))
         response = web.StreamResponse(
             headers={
@@ -212,9 +225,9 @@ class StandIn:
         try:
             await streaming.send(wire, answer, account, card.id, message_id)
         except streaming.Cut:
-            record.outcome = "cut"
+            record.outcome, record.error = "cut", wire.cause
         finally:
-            record.deltas = wire.sent
+            record.deltas, record.told = wire.sent, wire.told
         if not (fault and fault.kind == "reset"):
             await response.write_eof()
         return response

@@ -22,7 +22,10 @@ class Cut(Exception):
 
 
 class Wire:
-    """Writes events at a steady pace. `delay` in seconds between text deltas; `sent` counts them."""
+    """Writes events at a steady pace. `delay` in seconds between text deltas; `sent` counts them.
+
+    `told` is the last usage that left, `cause` the type of the error that ended the stream.
+    """
 
     def __init__(self, response: web.StreamResponse, request: web.Request, delay: float, fault: Fault | None) -> None:
         self._response = response
@@ -31,11 +34,15 @@ class Wire:
         self._fault = fault
         self._due = asyncio.get_running_loop().time()
         self.sent = 0
+        self.told: dict[str, Any] = {}
+        self.cause = ""
 
     async def event(self, name: str, **data: Any) -> None:
         """Send one event."""
         text = json.dumps({"type": name, **data}, ensure_ascii=False, separators=(",", ":"))
         await self._response.write(f"event: {name}\ndata: {text}\n\n".encode("utf-8", "surrogatepass"))
+        if name in ("message_start", "message_delta"):
+            self.told = data.get("message", data)["usage"]
 
     async def delta(self, index: int, **delta: Any) -> None:
         """Send one delta of a content block, at its time, unless the scripted fault comes first."""
@@ -56,6 +63,7 @@ class Wire:
             error = ApiError(fault.status, fault.message or "Overloaded", kind=fault.error_type, code=fault.error_code)
             body = error.body("")["error"]
             await self.event("error", error=body)
+            self.cause = error.kind
             raise Cut
         if fault.kind == "eof":
             raise Cut
