@@ -44,6 +44,7 @@ from chat.stream.following import Following
 from chat.stream.hub import Hub
 from chat.stream.protocol import Close
 from chat.stream.telling import WORKERS
+from chat.surgery import jobs as surgery
 from monitoring import recording
 
 log = structlog.get_logger(__name__)
@@ -306,7 +307,7 @@ def _runner(service: Service) -> Runner:
 
 def _jobs(service: Service) -> JobRunner:
     async def compact(claim: leases.Claim) -> str:
-        return await compactor.run_job(claim, service.engine, service.hub)
+        return await surgery.run_compaction(claim, service.engine, service.hub)
 
     async def take_in(claim: leases.Claim) -> str:
         return await importing.run_job(claim, service.engine)
@@ -317,12 +318,21 @@ def _jobs(service: Service) -> JobRunner:
     async def write_letters(claim: leases.Claim) -> str:
         return await letters.run_job(claim, service.engine)
 
+    async def operate(claim: leases.Claim) -> str:
+        return await surgery.run_job(claim, service.engine, service.hub)
+
     def rests(kind: str) -> bool:
         if kind == compactor.KIND:
             return compactor.service_rests(service.engine)
         return kind == titles.KIND and compactor.model_rests(service.engine)
 
-    kinds = {compactor.KIND: compact, importing.KIND: take_in, letters.KIND: write_letters, titles.KIND: title}
+    kinds = {
+        compactor.KIND: compact,
+        importing.KIND: take_in,
+        letters.KIND: write_letters,
+        surgery.KIND: operate,
+        titles.KIND: title,
+    }
     return JobRunner(service.engine, service.owner, kinds, rests=rests)
 
 
@@ -339,6 +349,8 @@ async def _sweep(service: Service) -> None:
 async def sweep_once(service: Service) -> int:
     """One sweep; how many compactions it enqueued."""
     await service.database.run(leases.reap_jobs)
+    if await service.database.run(surgery.revive):
+        service.wake_jobs()
     for session in await service.database.run(sessions.expire, settings.CHAT_TEMPORARY_S):
         service.hub.gone(session)
     await service.database.run(staging.purge)

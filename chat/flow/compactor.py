@@ -8,7 +8,7 @@ could be made of this session a moment ago.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -51,6 +51,8 @@ class Outcome:
 
 # Told after each chunk: how many of how many are made.
 Progress = Callable[[int, int], Awaitable[None]]
+# `summaries.commit`, or what does the same and writes down more in its transaction.
+Commit = Callable[..., Committed | None]
 
 
 async def _untold(made: int, of: int) -> None:
@@ -87,6 +89,7 @@ async def compact(
     force: bool = False,
     last_try: bool = False,
     progress: Progress = _untold,
+    commit: Commit = summaries.commit,
 ) -> Outcome:
     """Compact one session as far as its plan goes. Idempotent: without need, or with unchanged input, a no-op.
 
@@ -104,7 +107,7 @@ async def compact(
             continue
         if not force and not compacts(sketch.strategy, sketch.mode):
             return Outcome("committed" if done or woken else "not_wanted", tuple(done))
-        one = await _pass(sketch, engine, force=force, last_try=last_try, progress=progress)
+        one = await _pass(sketch, engine, force=force, last_try=last_try, progress=progress, commit=commit)
         if isinstance(one, str):
             return Outcome("committed" if done or woken else one, tuple(done))
         done.append(one)
@@ -114,7 +117,9 @@ async def compact(
     return Outcome("committed", tuple(done))
 
 
-async def _pass(sketch: Outline, engine: Engine, *, force: bool, last_try: bool, progress: Progress) -> Committed | str:
+async def _pass(
+    sketch: Outline, engine: Engine, *, force: bool, last_try: bool, progress: Progress, commit: Commit
+) -> Committed | str:
     """One commit: a merge where the summaries outgrew their budget, else one plan. Or a code that says why none.
 
     The merge goes first: summaries over their budget take the room of turns that need not be compacted at all.
@@ -133,7 +138,7 @@ async def _pass(sketch: Outline, engine: Engine, *, force: bool, last_try: bool,
         drafts = []
         for made, chunk in enumerate(plan.chunks):
             await progress(made, len(plan.chunks))
-            work = await engine.database.read(_work, sketch, chunk, budget)
+            work = await engine.database.read(chunk_work, sketch, chunk, budget)
             draft = await _draft(work, engine, last_try=last_try)
             if draft is None:
                 break
@@ -149,7 +154,7 @@ async def _pass(sketch: Outline, engine: Engine, *, force: bool, last_try: bool,
     seconds = time.monotonic() - started
     ids = [one.pk for one in drafts]
     committed = await engine.database.run(
-        _commit, sketch, ids, window_from, bool(merged), seconds, engine.summary_model
+        _commit, sketch, ids, window_from, bool(merged), seconds, engine.summary_model, commit
     )
     return committed or "lost"
 
@@ -194,7 +199,8 @@ def sizes(budget: Budget) -> tuple[int, int]:
     return cap, cap
 
 
-def _work(sketch: Outline, chunk: Chunk, budget: Budget) -> Assignment:
+def chunk_work(sketch: Outline, chunk: Chunk, budget: Budget) -> Assignment:
+    """What a summary of these turns is made from."""
     limit, exact = sizes(budget)
     return Assignment(
         session_id=sketch.session_id,
@@ -223,8 +229,12 @@ def _merge_work(sketch: Outline, merge: Merge, budget: Budget) -> Assignment | N
             session_id=sketch.session_id, state=SummaryRow.State.ACTIVE, first__gte=first, last__lte=last
         ).order_by("first")
     )
-    if len(rows) != len(merge.spans):
-        return None
+    return merge_work(sketch, rows, merge.tier, budget) if len(rows) == len(merge.spans) else None
+
+
+def merge_work(sketch: Outline, rows: Sequence[SummaryRow], tier: int, budget: Budget) -> Assignment:
+    """What a summary of these summaries is made from; the oldest comes first."""
+    first, last = rows[0].first, rows[-1].last
     limit, exact = sizes(budget)
     return Assignment(
         session_id=sketch.session_id,
@@ -233,7 +243,7 @@ def _merge_work(sketch: Outline, merge: Merge, budget: Budget) -> Assignment | N
         chat_model=sketch.model,
         first=first,
         last=last,
-        tier=merge.tier,
+        tier=tier,
         source_hash=coverage.source_hash(sketch.session_id, first, last),
         source_tokens=sum(row.tokens for row in rows),
         limit_tokens=limit,
@@ -244,11 +254,11 @@ def _merge_work(sketch: Outline, merge: Merge, budget: Budget) -> Assignment | N
 
 
 def _commit(
-    sketch: Outline, drafts: list[int], window_from: int, merge: bool, seconds: float, model: str
+    sketch: Outline, drafts: list[int], window_from: int, merge: bool, seconds: float, model: str, commit: Commit
 ) -> Committed | None:
     """Commit and record it in one transaction."""
     with transaction.atomic():
-        committed = summaries.commit(sketch.session_id, drafts, window_from=window_from, merge=merge)
+        committed = commit(sketch.session_id, drafts, window_from=window_from, merge=merge)
         if committed:
             recording.record_event(
                 session=sketch.session_id,

@@ -101,6 +101,7 @@ OPERATIONS = (
         help="How room is made when the conversation grows.",
         kind=Kind.UNDOABLE,
         work=_strategy,
+        same=lambda values: {"strategy": values["strategy"]},
         bulk=True,
         parameters=(
             Parameter(
@@ -117,6 +118,7 @@ OPERATIONS = (
         help="By itself, when its owner is asked, or never.",
         kind=Kind.UNDOABLE,
         work=_mode,
+        same=lambda values: {"mode": values["mode"]},
         bulk=True,
         parameters=(
             Parameter(
@@ -133,6 +135,7 @@ OPERATIONS = (
         help="How many messages stand word for word at most; a turn has two. Empty: as the strategy says.",
         kind=Kind.UNDOABLE,
         work=_thresholds,
+        same=lambda values: {"window_messages": values["messages"]},
         bulk=True,
         parameters=(
             Parameter(name="messages", label="Messages", kind="number", required=False, least=2, most=MOST_MESSAGES),
@@ -144,6 +147,7 @@ OPERATIONS = (
         help="What answers from the next message on.",
         kind=Kind.UNDOABLE,
         work=_model,
+        same=lambda values: {"model": values["model"]},
         bulk=True,
         parameters=(Parameter(name="model", label="Model", kind="choice", choices=_models()),),
     ),
@@ -153,6 +157,7 @@ OPERATIONS = (
         help="Take it off its owner's list. Nothing of it is lost, and it can still be opened.",
         kind=Kind.UNDOABLE,
         work=_archive,
+        same=lambda values: {"archived_at__isnull": False},
         bulk=True,
     ),
     Operation(
@@ -161,6 +166,7 @@ OPERATIONS = (
         help="Put it back on its owner's list.",
         kind=Kind.UNDOABLE,
         work=_unarchive,
+        same=lambda values: {"archived_at__isnull": True},
         grant="archive",
         bulk=True,
     ),

@@ -8,7 +8,7 @@ from chat.models import ChatSession, Summary
 from chat.store import coverage
 from chat.surgery.memory import active
 from chat.surgery.turns import figures
-from chat.surgery.values import Done, Kind, Operation, Parameter, Refused
+from chat.surgery.values import Done, Kind, Live, Operation, Parameter, Refused
 from chat.surgery.weighing import weigh
 
 
@@ -61,6 +61,7 @@ OPERATIONS = (
         touches=frozenset({"session", "summaries", "notices"}),
         bulk=True,
         background=True,
+        live=Live.ANY,
     ),
     Operation(
         name="rebuild_summary",
@@ -71,6 +72,7 @@ OPERATIONS = (
         touches=frozenset({"session", "summaries", "notices"}),
         created="rejected",
         background=True,
+        live=Live.ANY,
         parameters=(
             Parameter(name="summary", label="Summary", kind="id", help="The number of the summary, without its S."),
         ),

@@ -40,7 +40,7 @@ def plan(session_id: UUID, name: str, parameters: Mapping[str, Any]) -> Preview:
     """What an operation would do. Nothing is changed. Raises Refused only where there is nothing to preview at all."""
     operation = registry.get(name)
     with transaction.atomic():
-        session = _locked(session_id)
+        session = locked(session_id)
         try:
             values = operation.clean(parameters)
             return _preview(session, operation, lambda: work(operation, session, values))
@@ -58,7 +58,7 @@ def apply(
     values = operation.clean(parameters)
     auditing.reason_of(reason)
     with transaction.atomic():
-        return perform(_locked(session_id), operation, values, actor=user.pk, reason=reason, stamp=stamp)
+        return perform(locked(session_id), operation, values, actor=user.pk, reason=reason, stamp=stamp)
 
 
 def perform(
@@ -142,7 +142,7 @@ def plan_undo(audit_id: int) -> Preview:
     """What taking an entry back would do. Nothing is changed."""
     entry, operation = _undoable(audit_id)
     with transaction.atomic():
-        session = _locked(entry.session)
+        session = locked(entry.session)
         try:
             return _preview(session, operation, lambda: _put_back(session, operation, entry), name="undo")
         finally:
@@ -155,7 +155,7 @@ def undo(user: Any, audit_id: int, reason: str) -> Result:
     refuse_strangers(user, operation.name)
     auditing.reason_of(reason)
     with transaction.atomic():
-        return perform_undo(_locked(entry.session), entry, actor=user.pk, reason=reason)
+        return perform_undo(locked(entry.session), entry, actor=user.pk, reason=reason)
 
 
 def perform_undo(
@@ -230,7 +230,8 @@ def _preview(session: ChatSession, operation: Operation, try_it: Any, name: str 
     )
 
 
-def _locked(session_id: UUID | None) -> ChatSession:
+def locked(session_id: UUID | None) -> ChatSession:
+    """The session with its instructions, its row locked. Raises Refused for one that is gone."""
     session = ChatSession.objects.select_for_update(of=("self",)).select_related("instructions")
     found = session.filter(pk=session_id, deleted_at__isnull=True).first()
     if found is None:

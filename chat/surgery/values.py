@@ -133,6 +133,7 @@ class Operation:
     `work` does it. Where `background` is true it takes a model: then `work` only looks what there is to do, and the
     job does it. `touches` are the parts that `snapshot` compares; `created` is what becomes of a new summary when it
     is taken back; `back` does what no snapshot tells of, given the target.
+    `same` are the conditions on a session's row under which nothing would change.
     """
 
     name: str
@@ -148,6 +149,7 @@ class Operation:
     bulk: bool = False
     background: bool = False
     back: Callable[[Mapping[str, Any]], None] | None = None
+    same: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
 
     @property
     def permission(self) -> str:
@@ -185,12 +187,11 @@ class Preview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What was done. `audit` is the id of its entry; a background operation has a `batch` to follow instead."""
+    """What was done. `audit` is the id of its entry."""
 
+    before: Weight
+    after: Weight
     audit: int | None = None
-    batch: int | None = None
-    before: Weight | None = None
-    after: Weight | None = None
     says: tuple[str, ...] = ()
     made: UUID | None = None
     content: Iterator[str] | None = None

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from uuid import UUID
 
-from django.db.models import F, OuterRef, Q, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, F, OuterRef, Q, Subquery, Sum
+from django.db.models.functions import Coalesce, Greatest
 
 from chat.models import ChatSession, Document, Summary, Turn
 from chat.store import coverage, documents, marks, ranges
@@ -66,32 +66,39 @@ def _within(some: Ranges, others: Sequence[tuple[int, int]]) -> Ranges:
 def many(session_ids: Collection[UUID], *, last_turns: int | None = None) -> dict[UUID, Weight]:
     """The weights of many sessions, in few statements; with `last_turns` as if only so many stood word for word.
 
-    Sessions with marks or restored ranges are weighed one by one, as they are; they are few.
+    Those that are `special` are weighed one by one, as they are; they are few.
     """
     out: dict[UUID, Weight] = {}
     for some in _batches(session_ids):
         summaries = _sums(Summary.objects.filter(state=Summary.State.ACTIVE, until__active=True), some)
-        held = _sums(Document.objects.filter(removed_at=None, turn__isnull=False), some)
         rows = _rows(some, last_turns)
         for pk, start, turns, total, below, live in rows:
             last = turns - (1 if live else 0)
             out[pk] = Weight(
                 verbatim=max(0, total - below),
                 summaries=summaries.get(pk, 0),
-                documents=held.get(pk, 0),
+                documents=0,
                 turns=max(0, last - start + 1),
             )
-        special = ChatSession.objects.filter(Q(marked__gt=0) | Q(restored__isnull=False), pk__in=some)
-        for session in special:
+        for session in special(some):
             out[session.pk] = weigh(session)
     return out
+
+
+def special(session_ids: Collection[UUID]) -> Iterator[ChatSession]:
+    """Those of which more is to be said than where their window begins: marks, restored ranges, documents."""
+    attached = Document.objects.filter(session=OuterRef("pk"), removed_at=None, turn__isnull=False)
+    odd = Q(marked__gt=0) | Q(restored__isnull=False) | Exists(attached)
+    for some in _batches(session_ids):
+        yield from ChatSession.objects.filter(odd, pk__in=some)
 
 
 def _rows(some: Sequence[UUID], last_turns: int | None) -> Iterator[tuple]:
     """Of each session: its id, where its window starts, its turns, the tokens up to its last finished turn and up to
     the window, and whether a turn is live."""
     path = Turn.objects.filter(session=OuterRef("pk"), active=True)
-    start = F("window_from") if last_turns is None else F("turns_active") - last_turns + 1
+    begins = F("window_from")
+    start = begins if last_turns is None else Greatest(begins, F("turns_active") - last_turns + 1)
     found = ChatSession.objects.filter(pk__in=some).annotate(
         total=Coalesce(F("head__tokens_upto"), 0),
         waiting=Q(head__status__in=Turn.LIVE),
@@ -99,9 +106,9 @@ def _rows(some: Sequence[UUID], last_turns: int | None) -> Iterator[tuple]:
         start=start,
         below=Coalesce(Subquery(path.filter(number=OuterRef("start") - 1).values("tokens_upto")[:1]), 0),
     )
-    fields = ("pk", "start", "window_from", "turns_active", "total", "parent_upto", "below", "waiting")
-    for pk, begins, now, turns, total, parent, below, waiting in found.values_list(*fields):
-        yield pk, max(begins, now), turns, (parent if waiting else total), below, waiting
+    fields = ("pk", "start", "turns_active", "total", "parent_upto", "below", "waiting")
+    for pk, first, turns, total, parent, below, waiting in found.values_list(*fields):
+        yield pk, first, turns, (parent if waiting else total), below, waiting
 
 
 def _sums(rows, some: Sequence[UUID]) -> dict[UUID, int]:
