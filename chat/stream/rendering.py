@@ -74,6 +74,10 @@ def render(text: str, done: Sequence[tuple[int, str]] = ()) -> Rendered:
     `done`: what `finished_blocks` made of its beginning, as (end in `text`, HTML). Those are not rendered again,
     unless the text defines a reference: then any of them may have become a link since.
     """
+    if done and "]:" not in text:
+        rest = render(text[done[-1][0] :]).html
+        html = "\n".join([*(seen for _, seen in done), *([rest] if rest else [])])
+        return Rendered(html, RENDERER_VERSION)
     env: dict[str, Any] = {"deadline": time.thread_time() + CPU_LIMIT}
     blocks = _blocks(text, env)
     ready = {} if env.get("references") else _by_source(text, done)
