@@ -286,9 +286,7 @@ def _saved(points: Sequence[Point], today: Today) -> Card:
         name=gettext("Saved by compaction today"),
         figure=figures.dollars(saved),
         unit="",
-        trend=gettext("{tokens} tokens not sent; summaries cost {dollars}").format(
-            tokens=figures.tokens(today.all.spared), dollars=figures.dollars(today.summaries.cost)
-        ),
+        trend=gettext("{tokens} tokens were not sent").format(tokens=figures.tokens(today.all.spared)),
         bad=gettext("Bad below 0: it compresses what is hardly read again."),
         state="watch" if saved < 0 else "",
         to="money",

@@ -71,7 +71,7 @@ def draw(turns: Sequence[series.Sample], marks: Sequence[series.Mark], first: in
         Bar(sample, tuple(parts.get(code, 0) for code in codes)) for sample, parts in zip(counted, stacks, strict=True)
     )
     newest = stacks[-1] if stacks else {}
-    components = tuple(Component(code, _name(code), newest.get(code, 0)) for code in codes)
+    components = tuple(Component(code, name_of(code), newest.get(code, 0)) for code in codes)
     lane = tuple(series.lane(marks))
     counts: dict[str, int] = {}
     for mark in lane:
@@ -88,7 +88,8 @@ def draw(turns: Sequence[series.Sample], marks: Sequence[series.Mark], first: in
     )
 
 
-def _name(code: str) -> str:
+def name_of(code: str) -> str:
+    """The word for a component."""
     return str(NAMES.get(code, code.replace("_", " ")))
 
 

@@ -26,6 +26,11 @@ class Span:
     step: timedelta
     lately: timedelta
 
+    @property
+    def name(self) -> str:
+        """The span as people write it: "24 h"."""
+        return f"{self.code[:-1]}\u00a0{self.code[-1:]}"
+
 
 SPANS = {
     "1h": Span("1h", HOUR, 5 * MINUTE, 15 * MINUTE),
@@ -34,6 +39,8 @@ SPANS = {
     "30d": Span("30d", 30 * DAY, DAY, 7 * DAY),
 }
 USUAL = "24h"
+EVER = Span("", 36_500 * DAY, DAY, DAY)
+"""All that was ever recorded; not offered for charts."""
 
 
 @dataclass(frozen=True, slots=True)

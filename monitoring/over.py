@@ -201,6 +201,13 @@ def near(chosen: Filter, now: datetime) -> QuerySet[SessionGauge]:
     return gauges(chosen, now - chosen.span.length).filter(soon | Q(utilisation__gte=series.WATCH))
 
 
+def failing(chosen: Filter, now: datetime) -> QuerySet[SessionGauge]:
+    """The sessions of the span whose last two turns were both over 80 %: their strategy fails."""
+    # In whole tokens, since the two databases round a share of a window differently.
+    over = Q(tokens__gte=F("window") * 4 / 5, base_tokens__gte=F("window") * 4 / 5, window__gt=0)
+    return gauges(chosen, now - chosen.span.length).filter(over)
+
+
 def soonest(chosen: Filter, now: datetime, most: int = ROWS) -> list[Soon]:
     """The sessions that will be full next, the nearest hard limit first."""
     order = (F("turns_left").asc(nulls_last=True), F("turns_to_compaction").asc(nulls_last=True), "-utilisation")

@@ -4,7 +4,7 @@ Pure: made from the same values as the picture; `say` translates a sentence befo
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from monitoring import figures
@@ -68,6 +68,15 @@ def fall(points: Sequence[tuple[datetime, Figures | None]]) -> Fall | None:
         all=sum(there.misses.values()),
         back=back,
     )
+
+
+def sharpened(found: Fall, finer: Sequence[tuple[datetime, Figures]]) -> Fall:
+    """The same fall with the finer step in which it began: the first that lies as deep, or the deepest."""
+    known = [(start, each) for start, each in finer if each.size]
+    if not known:
+        return found
+    low = [start for start, each in known if found.before - (each.hit_rate or 0.0) >= FALL]
+    return replace(found, at=low[0]) if low else found
 
 
 def top(counts: Mapping[str, int]) -> str | None:
@@ -155,13 +164,7 @@ def of_summariser(one: Summariser, say: Say = str) -> str:
 
 
 def of_overflows(
-    refused: int,
-    turns: int,
-    answered: int,
-    first: datetime | None,
-    last: datetime | None,
-    now: datetime,
-    say: Say = str,
+    turns: int, answered: int, first: datetime | None, last: datetime | None, now: datetime, say: Say = str
 ) -> str:
     """Whether what was too long for the model lost anything."""
     if not turns:

@@ -102,7 +102,7 @@ def components(points: Sequence[Point], chosen: Filter) -> Drawn:
         for point, each in zip(points, stacks, strict=True)
     )
     columns = [
-        Column(code=code, name=str(chart.NAMES.get(code, code.replace("_", " "))), unit="tokens", draw="stack",
+        Column(code=code, name=chart.name_of(code), unit="tokens", draw="stack",
                tint=code) for code in codes
     ]  # fmt: skip
     columns.append(Column(code="all", name=gettext("all"), unit="tokens"))
@@ -111,7 +111,7 @@ def components(points: Sequence[Point], chosen: Filter) -> Drawn:
     if size:
         say = gettext("{tokens} sent; {part} is the largest part, {share}.").format(
             tokens=figures.tokens(size),
-            part=str(chart.NAMES.get(largest, largest)),
+            part=chart.name_of(largest),
             share=figures.percent(sums[largest] / size, 0),
         )
     return drawn(
@@ -161,7 +161,6 @@ def cache(points: Sequence[Point], chosen: Filter, found: saying.Fall | None = N
         quantity=gettext("input tokens read from the cache"),
         top=1,
         parts=tuple((words.get(code, code), n, n / breaks) for code, n in ordered),
-        marks=marks(points),
     )
 
 

@@ -1,67 +1,31 @@
-"""The operator's pages. They show numbers, ids and codes; nothing here can reach what a user wrote.
+"""The page of one session. It shows numbers, ids and codes; nothing here can reach what a user wrote.
 
 The address holds the filter: `last` turns (50, 200, 1000) that end at turn `to`. A page that is asked with the
 `stamp` of what it shows answers 204 while nothing was recorded since, so that polling costs two index reads.
 """
 
-import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import wraps
-from io import StringIO
 from typing import Any
 from uuid import UUID
-from zlib import crc32
 
-from django.conf import settings
-from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
-from django.db.models import Count, F, OrderBy, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.utils.translation import gettext
 
-from monitoring import chart, reading, recording, series
-from monitoring.models import Kind, SessionGauge
-
-View = Callable[..., HttpResponse]
+from monitoring import chart, figures, lookups, over, reading, series
+from monitoring.access import operators_only
+from monitoring.models import Kind
+from monitoring.sending import common, csv_of
 
 SPANS = (50, 200, 1000)
 SPAN = 200
 ROWS = 12  # of a table before it is asked for all
-PAGE = 50  # sessions
 BEFORE_PARTS = ("turn", "at", "model", "window", "utilisation", "size")
 AFTER_PARTS = (
     "input", "cache_read", "cache_write", "output", "miss_cause", "estimate", "first_ms", "total_ms", "stop_reason",
     "outcome", "cost_usd",
 )  # fmt: skip
-SORTS: dict[str, tuple[OrderBy | str, ...]] = {
-    "newest": ("-at", "pk"),
-    "fullest": (F("utilisation").desc(nulls_last=True), "-at"),
-}
-
-
-def operators_only(view: View) -> View:
-    """Staff with the permission monitoring.view_modelcall; anybody else 403, strangers to the login page.
-
-    A poll of somebody who was signed out gets 401 and the order to reload: a swapped-in login form would be worse.
-    """
-
-    @require_GET
-    @never_cache
-    @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not request.user.is_authenticated:
-            if "HX-Request" in request.headers:
-                return HttpResponse(status=401, headers={"HX-Refresh": "true"})
-            return redirect_to_login(request.get_full_path())
-        if not (request.user.is_staff and request.user.has_perm("monitoring.view_modelcall")):
-            raise PermissionDenied
-        return view(request, *args, **kwargs)
-
-    return checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,30 +62,6 @@ def _int(text: str | None, otherwise: int) -> int:
 
 
 @operators_only
-def index(request: HttpRequest) -> HttpResponse:
-    """The sessions that have calls, with how full each is."""
-    found = SessionGauge.objects.all()
-    counts = found.aggregate(
-        all=Count("pk"),
-        watch=Count("pk", filter=Q(utilisation__gte=series.WATCH)),
-        alert=Count("pk", filter=Q(utilisation__gte=series.ALERT)),
-    )
-    newest = found.order_by("-at").first()
-    sources = recording.sources()
-    stamp = f"{counts['all']}-{newest.at.timestamp() if newest else 0}-{crc32(str(sources).encode())}"
-    if request.GET.get("stamp") == stamp:
-        return HttpResponse(status=204)
-    sort = request.GET.get("sort", "")
-    sort = sort if sort in SORTS else "newest"
-    page = Paginator(found.order_by(*SORTS[sort]), PAGE).get_page(request.GET.get("page"))
-    return render(
-        request,
-        "monitoring/index.html",
-        {"page": page, "counts": counts, "sort": sort, "sorts": SORTS, "sources": sources, "stamp": stamp} | _common(),
-    )
-
-
-@operators_only
 def session(request: HttpRequest, session: UUID) -> HttpResponse:
     """One session: utilisation by turn, usage statistics, turns, events. Empty, not missing, before its first call."""
     stamp = reading.stamp(session)
@@ -135,13 +75,22 @@ def session(request: HttpRequest, session: UUID) -> HttpResponse:
     counts = reading.events_by_kind(session)
     drawn = chart.draw(turns, marks, shown.first, shown.last)
     everything = request.GET.get("rows") == "all"
+    asked = _int(request.GET.get("turn"), 0)
     totals = reading.totals(session)
+    gauge = reading.gauge_of(session)
     return render(
         request,
         "monitoring/session.html",
         {
             "session": session,
-            "gauge": reading.gauge_of(session),
+            "gauge": gauge,
+            "stands": over.stood([gauge])[0] if gauge else None,
+            "fills": fills(turns),
+            "summaries": lookups.rows("summaries", session),
+            "notices": lookups.rows("notices", session),
+            "work": next(iter(lookups.rows("work", session)), None),
+            "asked": asked,
+            "fate": lookups.rows("fate", session, asked) if asked else [],
             "range": shown,
             "spans": SPANS,
             "statistics": series.statistics(counted),
@@ -158,12 +107,31 @@ def session(request: HttpRequest, session: UUID) -> HttpResponse:
             "event_count": len(marks),
             "stamp": stamp,
         }
-        | _common(),
+        | common(request),
     )
 
 
-def _common() -> dict[str, Any]:
-    return {"standin": getattr(settings, "CHAT_STANDIN", False), "watch": series.WATCH, "alert": series.ALERT}
+def fills(turns: Sequence[series.Sample]) -> str:
+    """Which component fills the newest context, in words; "" before the API counted one."""
+    newest = next((turn for turn in reversed(turns) if turn.size), None)
+    if newest is None:
+        return ""
+    parts = series.stack(newest.components, newest.size)
+    if not parts:
+        return gettext("What fills it was not told.")
+    ordered = sorted(parts, key=lambda code: -parts[code])
+    second = ordered[1] if len(ordered) > 1 else ""
+    values = {
+        "part": chart.name_of(ordered[0]),
+        "tokens": figures.tokens(parts[ordered[0]]),
+        "all": figures.tokens(newest.size),
+        "share": figures.percent(parts[ordered[0]] / newest.size, 0),
+        "next": chart.name_of(second) if second else "",
+        "rest": figures.tokens(parts[second]) if second else "",
+    }
+    sentence = gettext("Filled by {part}: {tokens} of {all} tokens ({share})")
+    end = gettext("; next {next}, {rest}.") if second else "."
+    return (sentence + end).format(**values)
 
 
 @operators_only
@@ -185,7 +153,7 @@ def turns_csv(request: HttpRequest, session: UUID) -> HttpResponse:
             call.cost,
         ]  # fmt: skip
 
-    return _csv(f"session-{session.hex[:6]}-turns-{shown.first}-to-{shown.last}", header, map(line, calls))
+    return csv_of(f"session-{session.hex[:6]}-turns-{shown.first}-to-{shown.last}", header, map(line, calls))
 
 
 @operators_only
@@ -200,17 +168,4 @@ def events_csv(request: HttpRequest, session: UUID) -> HttpResponse:
          row.seconds, row.model]
         for row in rows
     )  # fmt: skip
-    return _csv(f"session-{session.hex[:6]}-events-{shown.first}-to-{shown.last}", header, lines)
-
-
-def _csv(name: str, header: list[str], lines: Iterable[list[Any]]) -> HttpResponse:
-    # Nothing in a line can begin a formula: codes start with a letter or a digit.
-    text = StringIO()
-    writer = csv.writer(text)
-    writer.writerow(header)
-    writer.writerows(lines)
-    return HttpResponse(
-        text.getvalue(),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
-    )
+    return csv_of(f"session-{session.hex[:6]}-events-{shown.first}-to-{shown.last}", header, lines)

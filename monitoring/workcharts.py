@@ -47,12 +47,11 @@ def spared(replies: Figures | None, summaries: Figures | None) -> Decimal:
     return (replies.spared_cost if replies else Decimal(0)) - (summaries.cost if summaries else Decimal(0))
 
 
-def says_money(all_: Figures, summaries: Figures, when: str = "") -> str:
+def says_money(all_: Figures, summaries: Figures) -> str:
     """What it cost and what was saved; "at least" where a price is unknown."""
     if not all_.calls:
         return gettext("No calls yet.")
     values = {
-        "when": when,
         "cost": figures.dollars(all_.cost),
         "caching": figures.dollars(all_.saved),
         "compaction": figures.dollars(spared(all_, summaries)),
@@ -62,6 +61,13 @@ def says_money(all_: Figures, summaries: Figures, when: str = "") -> str:
     sentence = gettext("{cost}; caching saved {caching}, compaction {compaction} after {summaries} for its summaries")
     end = gettext("; {n} calls without a price are not in it.") if all_.unpriced else "."
     return (sentence + end).format(**values)
+
+
+def says_today(all_: Figures, summaries: Figures) -> str:
+    """The same of today."""
+    if not all_.calls:
+        return gettext("Today: no calls yet.")
+    return gettext("Today: {sentence}").format(sentence=says_money(all_, summaries))
 
 
 def compactions(points: Sequence[Point], chosen: Filter) -> Drawn:

@@ -1,13 +1,17 @@
 """The one notation of `monitoring.figures`, for templates."""
 
+import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django import template
+from django.utils.translation import gettext
 
-from monitoring import figures, series
-from monitoring.models import Kind
+from monitoring import cards, drawing, figures, series
+from monitoring.forecast import Reason
+from monitoring.models import Alert, Kind
 
 register = template.Library()
 
@@ -70,6 +74,101 @@ def about(turns: int | str | None) -> str:
     if not isinstance(turns, int):
         return figures.NONE
     return f"~{turns:,}" if turns else "now"
+
+
+@register.filter
+def part_of(part: Decimal, whole: Decimal) -> float | None:
+    """A part as a share of the whole; None of nothing."""
+    return float(part / whole) if whole else None
+
+
+@register.filter
+def model(name: str) -> str:
+    """A model's name without its maker and its date, as tables have room for: "opus-4-6"."""
+    return re.sub(r"^claude-|-20\d{6}$", "", name)
+
+
+@register.filter
+def severity(level: str) -> str:
+    """The shape that stands for a severity: never told by colour alone."""
+    return {"P0": "◆", "P1": "▲", "P2": "●", "P3": "○"}.get(level, "●")
+
+
+@register.filter
+def of_hundred(share: float) -> str:
+    """A share as an SVG length that follows the width of the page: 0.436 -> "43.6%"."""
+    return f"{min(1.0, max(0.0, share)) * 100:.1f}%"
+
+
+@register.filter
+def day(at: datetime) -> str:
+    """The day as Sun 22 Nov, in UTC."""
+    return drawing.moment(at).rpartition(" ")[0]
+
+
+@register.filter
+def moment(at: datetime) -> str:
+    """Day and time as Sun 22 Nov 10:41, in UTC."""
+    return drawing.moment(at)
+
+
+@register.filter
+def lasting(seconds: int) -> str:
+    """130 -> "2 min 10 s"."""
+    return cards.seconds(seconds)
+
+
+REASONS = {
+    "off": lambda one: gettext("never by itself: {name}").format(name=one.name.replace("_", " ")),
+    "gate": lambda one: gettext("the gate refused {n} summaries").format(n=one.count),
+    "backlog": lambda one: gettext("compaction waits for {time}").format(time=cards.seconds(one.count)),
+    "pins": lambda one: gettext("pins hold {share}").format(share=figures.percent(one.share, 0)),
+    "documents": lambda one: gettext("documents hold {share}").format(share=figures.percent(one.share, 0)),
+    "facts": lambda one: gettext("facts hold {share}").format(share=figures.percent(one.share, 0)),
+    "growth": lambda one: gettext("it grows faster than it is compressed"),
+    "compacting": lambda one: gettext("compacting, {time}").format(time=cards.seconds(one.count)),
+    "queued": lambda one: gettext("queued for {time}").format(time=cards.seconds(one.count)),
+    "next": lambda one: gettext("compacts after the next reply"),
+    "planned": lambda one: gettext("compacts in ~{n} turns").format(n=one.count),
+    "unknown": lambda one: gettext("nobody can tell yet"),
+}
+
+
+@register.filter
+def reason(one: Reason) -> str:
+    """Why a session is full, or what happens to it next, in words."""
+    return REASONS[one.code](one)
+
+
+HOWS = {
+    "verbatim": lambda row: gettext("word for word"),
+    "clamped": lambda row: gettext("shortened"),
+    "summarised": lambda row: gettext("summarised by {by}").format(by=row["by"]),
+    "recalled": lambda row: gettext("recalled"),
+    "excluded": lambda row: gettext("left out by {by}").format(by=row["by"]),
+    "omitted": lambda row: gettext("left out ({by})").format(by=row["by"].replace("_", " ")),
+}
+
+
+@register.filter
+def how(row: dict[str, Any]) -> str:
+    """How a turn reached the model in a run of requests: "summarised by S3"."""
+    return HOWS.get(row["how"], lambda row: row["how"])(row)
+
+
+@register.simple_tag(takes_context=True)
+def section(context: Any) -> str:
+    """Which item of the navigation the page belongs to, by the name of its address."""
+    match = context["request"].resolver_match
+    name = match.url_name if match else ""
+    sections = {"index": "overview", "chart": "overview", "session": "sessions", "user": "users"}
+    return "alerts" if name.startswith("alert") else sections.get(name, name)
+
+
+@register.simple_tag
+def open_alerts() -> int:
+    """How many alerts nobody has acknowledged yet."""
+    return Alert.objects.filter(resolved_at=None, state=Alert.State.OPEN).count()
 
 
 @register.simple_tag(takes_context=True)

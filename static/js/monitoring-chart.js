@@ -1,20 +1,11 @@
 // Utilisation by turn: stacked bars out of Chart.js, redrawn when the width, the data or the colour scheme changes.
 import { overlay } from "./monitoring-marks.js";
+import { computed, named, TINTS } from "./monitoring-paint.js";
 
 const canvas = document.getElementById("canvas");
 const tip = document.getElementById("tip");
 const spoken = document.getElementById("spoken");
 const NARROW = 560; // px of plot under which names move into the plot
-const TINTS = {
-  system: "--c-system",
-  documents: "--c-documents",
-  facts: "--c-facts",
-  summaries: "--c-summaries",
-  recall: "--c-recalled",
-  tool_results: "--c-tools",
-  current: "--c-draft",
-};
-
 let model = null;
 let colors = null;
 let chart = null;
@@ -34,16 +25,8 @@ function read() {
   return { ...raw, bars, components, marks, selected, narrow: canvas.parentElement.clientWidth < NARROW };
 }
 
-// A custom property holds what was written, light-dark() and all; only a computed colour can be painted with.
 function palette() {
-  const probe = document.createElement("i");
-  document.body.append(probe);
-  const computed = (value) => {
-    probe.style.color = value;
-    return getComputedStyle(probe).color;
-  };
-  const named = (name) => computed(`var(${name})`);
-  const found = {
+  return {
     ink: named("--ink"),
     soft: named("--ink-soft"),
     line: named("--line"),
@@ -53,8 +36,6 @@ function palette() {
     band: computed("color-mix(in oklab, var(--c-reserve) 28%, transparent)"),
     parts: Object.fromEntries(model.components.map(({ code }) => [code, named(TINTS[code] ?? "--c-history")])),
   };
-  probe.remove();
-  return found;
 }
 
 // The first, the last, and round numbers between, none nearer than 44 px to the next.

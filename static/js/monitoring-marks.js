@@ -1,10 +1,10 @@
 // Draws what Chart.js does not: limit lines with their names, the lane of marks, direct labels, the crosshair.
 
-const LINE = 15; // px between two labels
+export const LINE = 15; // px between two labels
 const FAR = 10; // px that a name may stand off its line before it is written on the line itself
 const LANE = 34; // px from the lane's middle down to the top of the plot
 
-const shapes = {
+export const shapes = {
   compaction(context, x, y) {
     context.beginPath();
     context.moveTo(x - 5, y - 4);
@@ -34,7 +34,7 @@ const shapes = {
 };
 
 // Labels keep their order and their distance, from the lowest up. `floor` is where the lowest may stand.
-function pushApart(labels, floor) {
+export function pushApart(labels, floor) {
   let free = floor;
   return [...labels]
     .sort((one, other) => other.y - one.y)
@@ -46,7 +46,7 @@ function pushApart(labels, floor) {
     });
 }
 
-function line(context, area, y, color, dash = [5, 3]) {
+export function line(context, area, y, color, dash = [5, 3]) {
   context.save();
   context.strokeStyle = color;
   context.lineWidth = 1.25;
@@ -58,7 +58,7 @@ function line(context, area, y, color, dash = [5, 3]) {
   context.restore();
 }
 
-function write(context, text, x, y, color, { bold = false, align = "left", halo = null } = {}) {
+export function write(context, text, x, y, color, { bold = false, align = "left", halo = null } = {}) {
   context.font = `${bold ? "600 " : ""}${context.canvas.dataset.font}`;
   context.textAlign = align;
   context.textBaseline = "middle";
