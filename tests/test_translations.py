@@ -1,5 +1,7 @@
 """The second language is complete: everything that can be said is said in it, with the same things filled in."""
 
+import re
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -8,6 +10,32 @@ from django.utils import translation
 
 from chat.models import ChatSession
 from tests import translations
+
+# What of a template is Django's: its comments, its variables, and all that is marked.
+MARKED = re.compile(
+    r"\{#.*?#\}|\{%\s*comment.*?endcomment\s*%\}|\{%\s*blocktranslate.*?endblocktranslate\s*%\}|\{%.*?%\}|\{\{.*?\}\}",
+    re.DOTALL,
+)
+# The same in every language.
+ALIKE = {"no-referrer", "SHA-256", "Ctrl K", "ChatGPT", "Claude", "UTC", "CSV"}
+SPOKEN = ("aria-label", "aria-description", "aria-valuetext", "title", "placeholder", "alt")
+
+
+class Unmarked(HTMLParser):
+    """Collects the words that a page says whatever the language."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in SPOKEN or name.startswith("data-say"):
+                self.handle_data(value or "")
+
+    def handle_data(self, data: str) -> None:
+        if re.search(r"[^\W\d_]{2,}", data):
+            self.said.add(data.strip())
 
 
 def forms(message: Any) -> tuple[str, ...]:
@@ -35,6 +63,20 @@ def test_a_translation_fills_in_what_the_original_does():
             if given not in (places, translations.places(own)):
                 wrong.append((message.id, text))
     assert wrong == []
+
+
+def test_no_template_and_no_script_says_a_word_that_was_never_marked():
+    said = {}
+    for path in sorted((translations.ROOT / "templates").rglob("*")):
+        if path.suffix in (".html", ".txt") and "admin" not in path.parts:
+            found = Unmarked()
+            found.feed(MARKED.sub(" ", path.read_text()))
+            found.close()
+            said[path.name] = found.said - ALIKE
+    for path in sorted((translations.ROOT / "static" / "js").glob("*.js")):
+        code = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("//"))
+        said[path.name] = set(re.findall(r"[\"'`][A-Z][a-z]+ [a-z][^\"'`]*", code))
+    assert {name: words for name, words in said.items() if words} == {}
 
 
 def test_the_compiled_catalogue_is_that_of_the_text():

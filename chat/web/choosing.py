@@ -103,7 +103,8 @@ def apply(session_id: UUID, chosen: Chosen) -> bool:
 
 def show(request: HttpRequest, shown: dict[str, Any]) -> HttpResponse:
     """The form in its panel, or on a page of its own."""
-    return render(request, "chat/_choices.html" if request.htmx else "chat/choices.html", shown)
+    shown |= {"title": _("What answers"), "partial": "chat/_choices.html"}
+    return render(request, "chat/_choices.html" if request.htmx else "chat/turn.html", shown)
 
 
 def read(fields: QueryDict, session: ChatSession) -> Chosen:

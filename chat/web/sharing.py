@@ -55,14 +55,15 @@ def share(request: HttpRequest, session_id: UUID) -> HttpResponse:
     context = {
         "session": session,
         "session_id": session.pk,
-        "title": listing.title(session),
+        "title": _("Share"),
+        "partial": "chat/_share.html",
         "link": link,
         "address": request.build_absolute_uri(reverse("shared", args=[link.token])) if link else "",
         "behind": session.turns_active - link.until.number if link and link.until.active else 0,
         "shareable": not session.temporary and session.turns_active > 0,
         "said": said,
     }
-    return render(request, "chat/_share.html" if request.headers.get("HX-Request") else "chat/share.html", context)
+    return render(request, "chat/_share.html" if request.headers.get("HX-Request") else "chat/turn.html", context)
 
 
 def public(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from chat.models import Thought
@@ -20,4 +21,5 @@ def thought(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpRespons
     if found is None:
         raise Http404
     shown = {"session_id": session.pk, "html": rendering.render(found.text).html}
-    return render(request, "chat/_thought.html" if request.htmx else "chat/thought.html", shown)
+    shown |= {"title": _("Thinking"), "partial": "chat/_thought.html"}
+    return render(request, "chat/_thought.html" if request.htmx else "chat/turn.html", shown)
