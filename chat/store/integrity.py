@@ -94,6 +94,17 @@ def _batches(rows: Iterable[Any], size: int = BATCH) -> Iterator[list[Any]]:
 
 def manifests(ids: Ids) -> Found:
     """The ranges tile 1..number along the turn's own ancestors; the request had the form that the API takes."""
+    for number, session, turn, sentence in _manifests(ids):
+        yield number, session, f"the {'manifest' if number == 1 else 'request'} of turn {turn} {sentence}"
+
+
+def damaged_manifests(ids: Ids) -> Iterator[tuple[int, str]]:
+    """The turns whose manifests say what can't have been, and what is wrong with each."""
+    for _, _, turn, sentence in _manifests(ids):
+        yield turn, sentence
+
+
+def _manifests(ids: Ids) -> Iterator[tuple[int, Any, int, str]]:
     rows = _of(Manifest.objects.all(), ids, "turn__session_id").values_list(
         "turn_id", "turn__session_id", "turn__number", "turn__active", "ranges", "parts"
     )
@@ -104,25 +115,25 @@ def manifests(ids: Ids) -> Found:
             try:
                 check([Run(*one) for one in runs], number)
             except (ManifestGap, TypeError):
-                yield 1, session, f"the manifest of turn {turn} does not tile 1-{number}"
+                yield 1, session, turn, f"does not tile 1-{number}"
                 continue
             for first, last, how, by, _ in runs:
                 if how != "summarised":
                     continue
                 summary = known.get(_key(by))
                 if summary is None or summary["session_id"] != session:
-                    yield 1, session, f"the manifest of turn {turn} names a summary that is not there: {by[:12]}"
+                    yield 1, session, turn, f"names a summary that is not there: {by[:12]}"
                 elif not summary["first"] <= first <= last <= summary["last"]:
-                    yield 1, session, f"the manifest of turn {turn} stretches {by[:12]} over {first}-{last}"
+                    yield 1, session, turn, f"stretches {by[:12]} over {first}-{last}"
                 elif not (active and summary["until__active"]):
                     line = lines.get(session) or lines.setdefault(session, _parents(session))
                     if summary["until_id"] not in _ancestors(turn, line):
-                        yield 1, session, f"the manifest of turn {turn} takes {by[:12]} from another branch"
+                        yield 1, session, turn, f"takes {by[:12]} from another branch"
             messages = [part for part in parts if part[0] != "system"]
             if sum(bool(part[4]) for part in parts) > MOST_BREAKPOINTS:
-                yield 6, session, f"the request of turn {turn} had more than {MOST_BREAKPOINTS} breakpoints"
+                yield 6, session, turn, f"had more than {MOST_BREAKPOINTS} breakpoints"
             if not messages or messages[0][0] != "user" or messages[-1][0] != "user":
-                yield 6, session, f"the request of turn {turn} did not begin and end with the user"
+                yield 6, session, turn, "did not begin and end with the user"
 
 
 def _key(by: str) -> int | None:

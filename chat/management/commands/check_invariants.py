@@ -14,18 +14,26 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The one option."""
+        """Look, show what a repair would do, or do it."""
         parser.add_argument(
             "--repair",
             action="store_true",
-            help="First repair totals, stale leases, missing notices and allowances, with a line for each change.",
+            help="Show what would be put right, a line for each change: path, leases, summaries, manifests, notices,"
+            " totals, allowances, guards, the index of words. Nothing is changed without --yes.",
         )
+        parser.add_argument("--yes", action="store_true", help="With --repair: do it, then check again.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Repair if asked to, then check; what is printed last is what is true now."""
+        if options["yes"] and not options["repair"]:
+            raise CommandError("--yes goes with --repair")
         if options["repair"]:
-            for line in mending.repair():
-                self.stdout.write(line)
+            preview = not options["yes"]
+            lines = mending.repair(preview=preview)
+            for line in lines:
+                self.stdout.write(f"would: {line}" if preview else line)
+            if preview and lines:
+                self.stdout.write(f"Nothing was changed: --repair --yes makes these {len(lines)} changes.")
         found = integrity.violations()
         for violation in found:
             self.stdout.write(str(violation))
