@@ -24,6 +24,7 @@ from twisted.internet import reactor
 
 from chat import service
 from ctxsite import eager, ending, sockets, tidying
+from monitoring.loop import Loop
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,7 @@ class Site(Rounds):
 
     failed = False
     tidying: asyncio.Task[None] | None = None
+    watching: Loop | None = None
 
     def listen_error(self, failure: Any) -> None:
         """Say which address could not be had, and end with an error."""
@@ -71,12 +73,18 @@ class Site(Rounds):
         gc.collect()
         gc.freeze()
         self.tidying = asyncio.get_running_loop().create_task(tidying.tidy(live_turns), name="tidying")
+        if settings.MONITORING_LOOP:
+            self.watching = Loop()
+            self.watching.start()
         print(f"Serving on http://{address()} (Ctrl-C stops it)", flush=True)
 
     async def end(self) -> None:
         """Drain and stop the service, then the reactor."""
         if self.tidying:
             self.tidying.cancel()
+        if self.watching:
+            # It gives its lease back while the sockets are sent away.
+            self.watching.stop(wait_s=0)
         try:
             async with asyncio.timeout(DRAIN_S):
                 await ending.drain()

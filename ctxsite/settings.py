@@ -103,12 +103,12 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
+    "ctxsite.compressing.CompressingMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "chat.web.readonly.reading_only",
     "chat.web.readonly.reading_only",
     "ctxsite.rotation.renewing",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -244,7 +244,8 @@ CONTENT_SECURITY_POLICY = {
 # --- static files ------------------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "static-collected"
+CHAT_STATIC_DIR = Path(env.str("CHAT_STATIC_DIR", default=str(BASE_DIR / "static-collected")))
+STATIC_ROOT = CHAT_STATIC_DIR
 
 
 def _chart_directory() -> Path:
@@ -388,6 +389,19 @@ MONITORING_METRICS_ADDRESS = env.str("MONITORING_METRICS_ADDRESS", default="")
 # Spans and metrics by OpenTelemetry. By name, because the module loads its SDK.
 MONITORING_OTEL = env.bool("MONITORING_OTEL", default=False)
 MONITORING_TELEMETRY = "monitoring.telemetry.start"
+# Rollups, alerts and retention in the web process; else `check_alerts --loop` does them.
+MONITORING_LOOP = env.bool("MONITORING_LOOP", default=True)
+# Days that calls, and events, are kept; 0: for ever.
+MONITORING_KEEP_DAYS = env.int("MONITORING_KEEP_DAYS", default=90)
+MONITORING_KEEP_EVENTS_DAYS = env.int("MONITORING_KEEP_EVENTS_DAYS", default=400)
+# Who is told of alerts. Only here: whoever could change an address in a page could have the server ask for it.
+MONITORING_ALERT_EMAILS = env.list("MONITORING_ALERT_EMAILS", default=[])
+MONITORING_ALERT_WEBHOOKS = env.list("MONITORING_ALERT_WEBHOOKS", default=[])
+MONITORING_WEBHOOK_SECRET = env.str("MONITORING_WEBHOOK_SECRET", default="")
+MONITORING_WEBHOOK_HOSTS = env.list("MONITORING_WEBHOOK_HOSTS", default=[])
+# Where links in messages lead, and where what to do about an alert is written down ('' is our own page).
+MONITORING_URL = env.str("MONITORING_URL", default=f"http://{SERVE_HOST}:{SERVE_PORT}").rstrip("/")
+MONITORING_RUNBOOK = env.str("MONITORING_RUNBOOK", default="")
 
 # --- attachments -------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Monitoring as an application: it starts nothing, and counts what is recorded."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -11,6 +12,7 @@ class MonitoringConfig(AppConfig):
     verbose_name = _("Monitoring")
 
     def ready(self) -> None:
-        from monitoring import metrics, recording
+        from monitoring import alerting, metrics, recording
 
+        post_migrate.connect(alerting.install, sender=self)
         recording.listen(metrics.metrics.heard)

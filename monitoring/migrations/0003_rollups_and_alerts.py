@@ -59,6 +59,7 @@ class Migration(migrations.Migration):
                             ("cache", "fall of the cache hit rate against 7 days"),
                             ("errors", "share of failed calls"),
                             ("spend", "spend today"),
+                            ("upstream", "trouble with the model's service"),
                         ],
                         max_length=16,
                     ),

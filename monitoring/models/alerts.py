@@ -19,6 +19,7 @@ class Measure(models.TextChoices):
     CACHE = "cache", _("fall of the cache hit rate against 7 days")
     ERRORS = "errors", _("share of failed calls")
     SPEND = "spend", _("spend today")
+    UPSTREAM = "upstream", _("trouble with the model's service")
 
 
 class Severity(models.TextChoices):

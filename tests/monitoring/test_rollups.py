@@ -59,6 +59,10 @@ def test_every_view_of_the_rollups_adds_up_to_the_calls():
         assert same(folding.total(rolled.between(START - DAY, NOW, step=step).values()), summed())
     for filters in ({"user": 2}, {"model": "somebody-elses"}, {"user": 1, "model": "claude-opus-4-6"}):
         assert same(rolled.over(START - DAY, NOW, **filters), summed(**filters))
+    sums = folding.total(rolled.sums(START - DAY, NOW, step=HOUR).values())
+    assert [getattr(sums, name) for name in (*folding.SUMS[:-4], "peak")] == [
+        getattr(before, name) for name in (*folding.SUMS[:-4], "peak")
+    ]
     by_model = rolled.by("model", START - DAY, NOW)
     assert {name: one.calls for name, one in by_model.items()} == {"claude-opus-4-6": 60, "somebody-elses": 16}
     people = rolled.by_user(START - DAY, NOW)
