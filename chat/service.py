@@ -26,6 +26,7 @@ from chat.flow.engine import Engine, UnknownWindow
 from chat.flow.jobs import JobRunner
 from chat.flow.opening import Opened, Rejected
 from chat.flow.runner import Runner
+from chat.flow.tracing import tracing
 from chat.flow.upstream import Upstream
 from chat.models import ChatSession
 from chat.providers.base import Provider
@@ -140,6 +141,8 @@ class Service:
         )
         if isinstance(opened, Opened):
             if not opened.duplicate:
+                # Said where the request's or the socket's id is known; the turn's own lines have the turn's.
+                log.info("turn_opened", session=str(session_id), turn=opened.turn_id, op=op)
                 self.hub.status(session_id, opened.turn_id, "queued")
             self.wake_runner()
         return opened
@@ -188,6 +191,8 @@ async def start(
     global _current
     if _current is not None:
         return _current
+    if settings.MONITORING_OTEL:
+        tracing.use(import_string(settings.MONITORING_TELEMETRY)())
     database = Database(settings.CHAT_DATABASE_THREADS)
     way = Upstream(provider, provider) if provider else await upstream.connect(database, standin_options)
     recent = _in_redis("windows", life_s=settings.CHAT_WINDOW_CACHE_S) if caches_windows() else None

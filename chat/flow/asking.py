@@ -12,6 +12,7 @@ from django.db import transaction
 
 from chat.context.values import Request
 from chat.flow.engine import Engine
+from chat.flow.tracing import tracing
 from chat.providers.base import Completion, ProviderError, TextDelta, Usage, Waiting
 from chat.providers.steady import BREAKER
 from chat.store import quotas
@@ -35,7 +36,8 @@ async def ask(
     usage, stop_reason, outcome, first_ms = Usage(), "", "cancelled", None
     failed: list[tuple[str, Usage]] = []
     try:
-        async with aclosing(engine.background.stream(request)) as events:
+        told = tracing.call(engine.background.stream(request), request, purpose=purpose, session=session_id)
+        async with aclosing(told) as events:
             async for event in events:
                 if isinstance(event, TextDelta):
                     first_ms = first_ms or int((time.monotonic() - started) * 1000)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from chat.flow.engine import Engine
+from chat.flow.tracing import tracing
 from chat.providers.base import ProviderError
 from chat.store import leases
 from chat.store.leases import Claim
@@ -110,8 +111,11 @@ class JobRunner:
     async def _work(self, kind: str, claim: Claim) -> None:
         beating = asyncio.create_task(self._beat(claim, asyncio.current_task()))
         error: str | None = None
+        session = claim.session_id
+        structlog.contextvars.bind_contextvars(job=claim.id, **({"session": str(session)} if session else {}))
         try:
-            error = await self._kinds[kind](claim)
+            with tracing.job(kind, session, claim.id):
+                error = await self._kinds[kind](claim)
         except ProviderError as failure:
             error = failure.code
         except asyncio.CancelledError:

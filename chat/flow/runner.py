@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from chat.flow.closing import announce
 from chat.flow.engine import Engine
 from chat.flow.running import Lost, Released, Running, Stopped
+from chat.flow.tracing import tracing
 from chat.flow.turns import run_turn
 from chat.models import Turn, Worker
 from chat.store import leases
@@ -150,8 +151,14 @@ class Runner:
 
     async def _run(self, running: Running) -> None:
         closed: Closed | None = None
+        claim = running.claim
+        # This task's own: every line that is logged from here on says which turn it is about.
+        structlog.contextvars.bind_contextvars(session=str(claim.session_id), turn=claim.id)
         try:
-            closed = await run_turn(running, self._engine, self._hub)
+            with tracing.turn(claim.session_id, claim.id, claim.attempt) as span:
+                closed = await run_turn(running, self._engine, self._hub)
+                if closed:
+                    span.set_attribute("chat.turn.status", closed.status)
         except Exception:
             # The row is still ours and its lease runs out: the reaper gives it another attempt.
             log.exception("turn_crashed", turn=running.claim.id)

@@ -22,6 +22,7 @@ from chat.flow.engine import Engine, UnknownWindow
 from chat.flow.failures import StillTrying, stored
 from chat.flow.inline import due_level, make_room
 from chat.flow.running import Interrupted, Lost, Released, Running, Stopped
+from chat.flow.tracing import tracing
 from chat.models import Turn
 from chat.providers.base import (
     Completion,
@@ -214,7 +215,14 @@ class Run:
         trying = StillTrying(lambda since_ms: self.hub.status(session, turn, "retrying", since_ms))
         async with AsyncExitStack() as stack:
             stack.callback(trying.over)
-            events = await stack.enter_async_context(aclosing(self.engine.provider.stream(assembled.request)))
+            told = tracing.call(
+                self.engine.provider.stream(assembled.request),
+                assembled.request,
+                purpose="reply",
+                session=session,
+                compacted=any(run.how == "summarised" for run in assembled.manifest.runs),
+            )
+            events = await stack.enter_async_context(aclosing(told))
             async for event in events:
                 if isinstance(event, TextDelta):
                     if running.first_ms is None:

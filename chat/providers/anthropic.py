@@ -59,6 +59,10 @@ COUNTED = ("model", "messages", "system", "tools", "thinking")
 _DRAIN_SECONDS = 0.25
 """How long the end of a finished stream is awaited, so that its connection can be used again."""
 
+_TRACING: anthropic.OpenTelemetryOptions = {"traces": False, "propagation": False}
+"""The SDK's own spans are off, whatever the environment says: it could have them carry what users wrote, and of a
+stream that is read raw they know no usage. `chat/flow/tracing.py` makes ours."""
+
 _Found = TypeVar("_Found")
 
 
@@ -231,6 +235,7 @@ class AnthropicProvider:
                 max_retries=0,
                 timeout=httpx2.Timeout(self._timeouts.first, connect=self._timeouts.connect),
                 http_client=self._make_http_client(),
+                open_telemetry=_TRACING,
             )
         return self._client
 

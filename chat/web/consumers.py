@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, ClassVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -96,6 +96,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Let the owner in; everybody else hears the same "gone" as for an id that never was."""
         self.user = self.scope["user"]
         self.session_id: UUID = self.scope["url_route"]["kwargs"]["session_id"]
+        # This task's own, and that of its commands: every line that is logged for this socket has them.
+        structlog.contextvars.bind_contextvars(
+            request_id=str(uuid4()), session=str(self.session_id), user_id=self.user.pk
+        )
         await self.accept()
         if not self.user.is_authenticated:
             await self.leave(Close.SIGNED_OUT)
