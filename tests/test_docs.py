@@ -49,7 +49,7 @@ def test_a_setting_of_ours_has_the_name_of_its_variable():
 
 # Used where it is read, or by the benchmarks.
 NOT_ELSEWHERE = {"CHAT_BENCH_DATA", "CHAT_DATABASE_POOL", "CHAT_LOG_LEVEL", "CHAT_SECURE_COOKIES", "CHAT_TRUST_PROXY"}
-NOT_ELSEWHERE |= {"CHAT_VAR_DIR", "CHAT_EMAIL_FROM", "CHAT_EMAIL_URL"}
+NOT_ELSEWHERE |= {"CHAT_VAR_DIR", "CHAT_STATIC_DIR", "CHAT_EMAIL_FROM", "CHAT_EMAIL_URL"}
 
 
 def test_no_setting_of_ours_is_read_and_then_forgotten():

@@ -58,7 +58,7 @@ def mode(request: HttpRequest, session_id: UUID) -> HttpResponse:
     if not request.htmx:
         return redirect("chat:conversation", session.pk)
     session.refresh_from_db()
-    shown = surroundings.parts(request.user, session)
+    shown = surroundings.parts(request.user, session, surroundings.shown(request))
     return surroundings.tell(render(request, "chat/_around.html", shown), session)
 
 

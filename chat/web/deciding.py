@@ -144,7 +144,7 @@ def changed(request: HttpRequest, session: ChatSession, *, turn: int | None = No
         return address
     session.refresh_from_db()
     shown = transcript.one(session, turn) if turn else None
-    context = surroundings.parts(request.user, session) | {"turn": shown}
+    context = surroundings.parts(request.user, session, surroundings.shown(request)) | {"turn": shown}
     partial = "chat/_settled.html" if shown else "chat/_around.html"
     return surroundings.tell(render(request, partial, context), session)
 

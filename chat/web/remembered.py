@@ -106,7 +106,7 @@ def _changed(request: HttpRequest, session: ChatSession, change: Any) -> HttpRes
 def _panel(request: HttpRequest, session: ChatSession, why: str = "") -> HttpResponse:
     shown = _shown(session) | {"why": why, "session": session, "session_id": session.pk, "title": _("Remembered")}
     if request.htmx and request.method == "POST":
-        shown |= {"around": surroundings.parts(request.user, session)}
+        shown |= {"around": surroundings.parts(request.user, session, surroundings.shown(request))}
     return render(
         request,
         "chat/_remembered.html" if request.htmx else "chat/turn.html",

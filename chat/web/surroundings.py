@@ -1,14 +1,20 @@
 """What stands around the turns of a page: notices, gauge, what is remembered, documents, its row of the list."""
 
+import re
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django_htmx.http import trigger_client_event
 
 from chat.models import ChatSession
 from chat.store import facts
 from chat.store.standing import Standing
 from chat.web import chips, gauge, listing, measuring, notices, transcript
+
+MOST = 500
+"""Turns of one page that are looked at; a page holds 400 (static/js/stretch.js)."""
+
+_SHOWN = re.compile(r"(\d{1,9})-(\d{1,9})")
 
 
 def page(session: ChatSession) -> dict[str, Any]:
@@ -21,11 +27,20 @@ def page(session: ChatSession) -> dict[str, Any]:
     }
 
 
-def parts(user: Any, session: ChatSession) -> dict[str, Any]:
-    """The out-of-band parts, for the turns that a page most likely shows."""
-    first = max(1, session.turns_active - 2 * transcript.PAGE)
-    said = notices.of_session(session, first, session.turns_active)
-    places = [(place, said.get(place, [])) for place in notices.changed_places(session, first, session.turns_active)]
+def shown(request: HttpRequest) -> tuple[int, int] | None:
+    """The numbers of the first and the last turn on the page that asks, as its script tells them."""
+    found = _SHOWN.fullmatch(request.headers.get("X-Turns", ""))
+    if found is None:
+        return None
+    first, last = int(found[1]), int(found[2])
+    return first, min(last, first + MOST)
+
+
+def parts(user: Any, session: ChatSession, turns: tuple[int, int] | None = None) -> dict[str, Any]:
+    """The out-of-band parts, for the `turns` that a page shows, or those that it most likely does."""
+    first, last = turns or (max(1, session.turns_active - 2 * transcript.PAGE), session.turns_active)
+    said = notices.of_session(session, first, last)
+    places = [(place, said.get(place, [])) for place in notices.changed_places(session, first, last)]
     return page(session) | {
         "oob": True,
         "session": session,

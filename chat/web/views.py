@@ -131,7 +131,9 @@ def turn(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResponse:
     shown = transcript.one(session, turn_id)
     if shown is None:
         raise Http404
-    context = {"session_id": session.pk, "turn": shown, "fresh": True} | surroundings.parts(request.user, session)
+    context = {"session_id": session.pk, "turn": shown, "fresh": True} | surroundings.parts(
+        request.user, session, surroundings.shown(request)
+    )
     return surroundings.tell(render(request, "chat/_settled.html", context), session)
 
 
@@ -140,7 +142,7 @@ def turn(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResponse:
 def around(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """What stands around the turns: notices, gauge, the row of the list; all of it out of band."""
     session = own(request, session_id)
-    shown = surroundings.parts(request.user, session)
+    shown = surroundings.parts(request.user, session, surroundings.shown(request))
     return surroundings.tell(render(request, "chat/_around.html", shown), session)
 
 

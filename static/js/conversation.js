@@ -19,19 +19,19 @@ const ASK_PAUSE_MS = 1_000;
 
 export const converse = ({ main, form, scroll, post }) => {
   const say = main.dataset;
-  const transcript = new Transcript(main, scroll);
+  const transcript = new Transcript(main, scroll, () => came());
   const offline = document.getElementById("offline");
   let offlineTimer = 0;
   let statusTimer = 0;
   let asked = -Infinity;
 
-  const accepted = (frame) => {
+  const accepted = async (frame) => {
     const sent = composer.accepted(frame);
     if (!sent) return;
     const ours = { new: sent.text, edit: sent.text, continue: say.sayContinued };
     const prompt = ours[sent.op] ?? transcript.article(sent.of)?.querySelector(".user").textContent;
     editing.accepted(sent.of);
-    if (transcript.short) return location.assign(location.pathname);
+    if (transcript.short) await newest();
     transcript.begin(frame.turn, frame.number, prompt);
     if (!transcript.live) transcript.status(frame.turn, say.sayQueued);
     scroll.toEnd();
@@ -72,7 +72,7 @@ export const converse = ({ main, form, scroll, post }) => {
   });
 
   const stop = () => {
-    const turn = Number(transcript.running?.dataset.turn);
+    const turn = transcript.running;
     if (!turn) return;
     transcript.status(turn, say.sayStopping);
     if (!socket.send({ type: "stop", turn })) post(`${say.turns}${turn}/stop/`, {});
@@ -103,9 +103,19 @@ export const converse = ({ main, form, scroll, post }) => {
     (renewing = renewing.then(async () => {
       if (transcript.newest === turn) return;
       await transcript.renew(first);
+      came();
       composer.busy(Boolean(transcript.running));
       if (transcript.running) socket.hello();
     }));
+
+  // The newest turns take the place of older ones on the page; without an answer the page itself is asked for.
+  const newest = async () => {
+    await transcript.renew();
+    if (transcript.short) return location.assign(location.pathname);
+    history.replaceState(null, "", location.pathname);
+    came();
+  };
+  scroll.fetching(newest);
 
   const switchTo = async (form, button) => {
     if (transcript.running) return composer.tell(say.sayRunning);
@@ -190,23 +200,33 @@ export const converse = ({ main, form, scroll, post }) => {
   };
 
   // On a page of older turns what is new belongs below others that are not here: it is asked for once they are.
-  let short = transcript.short;
+  const runs = (turn) => {
+    transcript.running = turn;
+    composer.busy(Boolean(turn));
+  };
   const apart = {
     welcome: (frame) => {
+      transcript.head = frame.head;
       composer.again();
-      composer.busy(Boolean(frame.live));
+      runs(frame.live?.turn ?? 0);
     },
     accepted,
     rejected,
+    status: (frame) => runs(frame.turn),
     notice: frames.notice,
-    branch: frames.branch,
-    done: () => composer.busy(false),
+    branch: (frame) => (frame.first > transcript.end ? (transcript.head = frame.head) : renew(frame)),
+    done: () => runs(0),
     gone: frames.gone,
     error: frames.error,
   };
-  document.addEventListener("htmx:afterSettle", () => {
-    if (short && !(short = transcript.short)) socket.hello();
-  });
+
+  let short = transcript.short;
+  const came = () => {
+    if (!document.querySelector(".turn .edit")) editing.resume();
+    const before = short;
+    short = transcript.short;
+    if (before && !short) socket.hello();
+  };
 
   // Nothing comes back from here: one sentence says why, and what to do. What was written stays in the box.
   const end = (reason) => {

@@ -7,7 +7,7 @@ const OWN_MS = 2_000;
 const MARKING = /\/turns\/(\d+)\/(?:pin|exclude)\//;
 const ORDER = ["soft", "high", "hard"];
 
-export const deciding = ({ main, composer }) => {
+export const deciding = ({ main, composer, scroll }) => {
   const { session } = main.dataset;
   if (!session) return;
 
@@ -23,7 +23,7 @@ export const deciding = ({ main, composer }) => {
     if (!own || performance.now() > until) return;
     if (own.tabIndex < 0) own.tabIndex = -1;
     own.focus({ preventScroll: true });
-    own.scrollIntoView({ block: "center" });
+    scroll.show(own, { centre: true });
   };
   document.addEventListener("look-at", (event) => {
     place = event.detail.id;
@@ -71,7 +71,7 @@ export const deciding = ({ main, composer }) => {
     event.preventDefault();
     link.closest("[popover]")?.hidePopover();
     turn.tabIndex = -1;
-    turn.scrollIntoView({ block: "start" });
+    scroll.show(turn);
     turn.focus({ preventScroll: true });
   });
 

@@ -1,5 +1,7 @@
 // The reply that is being written: finished blocks as the server rendered them, and a tail of plain text.
 
+import { written } from "./merging.js";
+
 // `end` counts code points, as the server does; a JavaScript string counts UTF-16 units.
 const after = (text, points) => [...text].slice(points).join("");
 
@@ -70,7 +72,9 @@ export class Live {
 
   // The server sanitised the HTML with the one sanitiser there is.
   #commit(end, html) {
+    const before = this.blocks.childElementCount;
     this.blocks.insertAdjacentHTML("beforeend", html);
+    for (const block of [...this.blocks.children].slice(before)) written.set(block, block.outerHTML);
     this.count += 1;
     this.blockEnd = end;
     this.chunks = this.chunks.filter((chunk) => chunk.end > end);

@@ -65,11 +65,11 @@ const welcome = () => {
 scroll.start();
 popovers();
 rows();
-search();
+search({ scroll });
 states();
 menus({ post, main });
 dialogs();
-modelView();
+modelView({ scroll });
 const said = document.createElement("p");
 said.className = "vh";
 said.setAttribute("role", "status");
@@ -83,12 +83,12 @@ document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; s
 
 const composer = say.session ? converse({ main, form, scroll, post }) : welcome();
 attaching({ form, main, post });
-deciding({ main, composer });
+deciding({ main, composer, scroll });
 drafting(form);
 condition();
 choosing(form);
 commands({ form, composer, shortcuts: shortcuts({ form }) });
-main.classList.add("ready");
+for (const part of [main, main.closest(".app")]) part.classList.add("ready");
 
 let release = () => {};
 document.addEventListener("htmx:beforeSwap", () => (release = scroll.hold()));

@@ -30,7 +30,7 @@ const copySegment = async (button) => {
 };
 
 // A turn that the page shows is gone to; another one is found by following the link.
-const goTo = (event, link) => {
+const goTo = (event, link, scroll) => {
   const turn = document.querySelector(`.transcript .turn[data-number="${link.dataset.goto}"]`);
   const dialog = link.closest("dialog");
   if (!turn || !dialog) return;
@@ -39,7 +39,7 @@ const goTo = (event, link) => {
     "close",
     () => {
       turn.tabIndex = -1;
-      turn.scrollIntoView({ block: "start" });
+      scroll.show(turn);
       turn.focus({ preventScroll: true });
     },
     { once: true },
@@ -53,14 +53,14 @@ const back = (view) => {
   view.querySelector("tr[aria-current] a")?.focus();
 };
 
-export const modelView = () => {
+export const modelView = ({ scroll }) => {
   document.addEventListener("click", (event) => {
     const at = (selector) => event.target.closest?.(selector);
     if (at("[data-copy-body]")) {
       event.preventDefault();
       copyBody(at("[data-copy-body]"));
     } else if (at("[data-copy-segment]")) copySegment(at("[data-copy-segment]"));
-    else if (at("[data-goto]")) goTo(event, at("[data-goto]"));
+    else if (at("[data-goto]")) goTo(event, at("[data-goto]"), scroll);
     else if (at("[data-preview-back]")) back(at(".seen"));
     else if (at(".seg a")) {
       for (const row of at("table").querySelectorAll("[aria-current]")) row.removeAttribute("aria-current");

@@ -1,11 +1,18 @@
-// The one owner of the scroll position: follows the end of the transcript until somebody scrolls up.
+// The one owner of the scroll position: follows the end of the transcript until somebody scrolls up. Whoever wants a
+// turn or a notice to be looked at asks here (`show`), and whoever changes what stands above the reader does so between
+// `hold` and what it returns.
 
 const UNPIN_PX = 3;
 const REPIN_PX = 24;
+// What is looked at stands so far below the top of the box, whose first rem fades; the same as for a fragment (list.css).
+const MARGIN_PX = 24;
 
 export class Scroll {
+  #newest = () => location.assign(location.pathname);
+
   constructor(box, inner, jump) {
     this.box = box;
+    this.inner = inner;
     this.jump = jump;
     this.pinned = true;
     this.last = 0;
@@ -21,39 +28,65 @@ export class Scroll {
     this.box.classList.remove("fresh");
     const number = new URLSearchParams(location.search).get("turn");
     const sought = this.box.querySelector(".turn:target") ?? this.#numbered(number);
-    if (!sought) return this.#follow();
+    if (sought) this.show(sought);
+    else this.#follow();
+  }
+
+  // Where the newest turns are not on this page: how they are brought.
+  fetching(newest) {
+    this.#newest = newest;
+  }
+
+  async toEnd() {
+    if (this.#short) await this.#newest();
+    this.#pin(true);
+    this.#follow();
+  }
+
+  // Something in the transcript is looked at from now on: its beginning, or, `centre`, its middle.
+  show(element, { centre = false } = {}) {
     this.#pin(false);
-    sought.scrollIntoView({ block: "start" });
-    this.last = this.box.scrollTop;
+    const box = this.box.getBoundingClientRect();
+    const own = element.getBoundingClientRect();
+    const above = centre ? Math.max(MARGIN_PX, (box.height - own.height) / 2) : MARGIN_PX;
+    this.#go(this.box.scrollTop + own.top - box.top - above);
+    if (this.#distance() <= REPIN_PX) this.#pin(true);
+  }
+
+  // Changes above the reader must not move what is being read: returns what puts it back.
+  hold() {
+    if (this.pinned) return () => this.pinned && this.#follow();
+    const seen = this.#first();
+    if (!seen) return () => {};
+    const { id } = seen;
+    const before = seen.getBoundingClientRect().top;
+    return () => {
+      const now = document.getElementById(id);
+      const moved = now ? now.getBoundingClientRect().top - before : 0;
+      if (moved) this.#go(this.box.scrollTop + moved);
+    };
   }
 
   // Newer turns follow that are not on this page: its end is not the end.
   get #short() {
-    return Boolean(this.box.querySelector(".later"));
+    return Boolean(this.inner.lastElementChild?.matches(".later"));
   }
 
   #numbered(number) {
     return /^\d+$/.test(number ?? "") ? this.box.querySelector(`.turn[data-number="${number}"]`) : null;
   }
 
-  toEnd() {
-    if (this.#short) return location.assign(location.pathname);
-    this.#pin(true);
-    this.#follow();
-  }
-
-  // Changes above the reader must not move what is being read: returns what puts it back.
-  hold() {
-    if (this.pinned) return () => this.#follow();
-    const top = this.box.getBoundingClientRect().top;
-    const seen = [...this.box.querySelectorAll(".turn")].find((turn) => turn.getBoundingClientRect().bottom > top);
-    if (!seen) return () => {};
-    const { id } = seen;
-    const before = seen.getBoundingClientRect().top;
-    return () => {
-      const now = document.getElementById(id);
-      if (now) this.#go(this.box.scrollTop + now.getBoundingClientRect().top - before);
-    };
+  // The first turn that is in view, if only its end: they stand in order.
+  #first() {
+    const { top } = this.box.getBoundingClientRect();
+    const turns = this.inner.getElementsByClassName("turn");
+    let [from, to] = [0, turns.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (turns[middle].getBoundingClientRect().bottom > top) to = middle;
+      else from = middle + 1;
+    }
+    return turns[from];
   }
 
   #distance() {

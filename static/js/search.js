@@ -1,6 +1,6 @@
 // The search box of the sidebar: results take the place of the list while something is written in it.
 
-export const search = () => {
+export const search = ({ scroll }) => {
   const form = document.getElementById("search");
   const box = document.getElementById("query");
   const found = document.getElementById("found");
@@ -64,6 +64,7 @@ export const search = () => {
     const { hash } = new URL(link.href);
     if (location.hash === hash) location.hash = "";
     location.hash = hash;
+    scroll.show(turn);
   });
 
   document.addEventListener("keydown", (event) => {

@@ -4,7 +4,7 @@
 export const settle = (root) => {
   const template = document.getElementById("copy-template");
   for (const caption of root.querySelectorAll?.(".code > figcaption") ?? []) {
-    if (!caption.closest(".blocks") && !caption.querySelector("button")) caption.append(template.content.cloneNode(true));
+    if (!caption.closest("[aria-busy]") && !caption.querySelector("button")) caption.append(template.content.cloneNode(true));
   }
   for (const box of root.querySelectorAll?.(".reply :is(pre, .table, .math)") ?? []) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;

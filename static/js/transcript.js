@@ -1,50 +1,80 @@
 // The turns on the page: new ones from a template, live ones as they are written, settled ones fetched as they are stored.
 
 import { Live } from "./live.js";
+import { merging } from "./merging.js";
 import { lay } from "./path.js";
 import { settle } from "./settling.js";
+import { Stretch } from "./stretch.js";
 
 export class Transcript {
   #live = null;
   #restarted = new Set();
+  // The newest turn, once it has left the page, and the one that runs, where it is not on the page.
+  #left = null;
+  #away = 0;
 
-  constructor(main, scroll) {
+  // came(): turns are there that were not, older or newer ones.
+  constructor(main, scroll, came) {
     this.main = main;
     this.scroll = scroll;
     this.root = document.getElementById("transcript");
     this.template = document.getElementById("turn-template");
     this.base = main.dataset.turns;
+    merging();
+    const leaving = (turns) => this.#leaving(turns);
+    // So that what comes back with an answer has its place here.
+    document.addEventListener("htmx:configRequest", ({ detail }) => {
+      const [first] = this.stretch.turns;
+      if (first) detail.headers["X-Turns"] = `${first.dataset.number}-${this.end}`;
+    });
+    this.stretch = new Stretch({ root: this.root, scroll, leaving, came: () => { this.#forget(); came(); } });
   }
 
+  // The number of the newest turn there is.
   get head() {
-    if (this.short) return Number(this.main.dataset.head);
-    return Number(this.root.querySelector(".turn:last-of-type")?.dataset.number ?? this.main.dataset.head ?? 0);
+    if (this.short) return Number(this.#left?.number ?? this.main.dataset.head);
+    return Number(this.#last?.dataset.number ?? this.main.dataset.head ?? 0);
+  }
+
+  set head(number) {
+    this.#left = { ...this.#left, number };
   }
 
   // Newer turns follow that are not on this page.
   get short() {
-    return Boolean(this.root.querySelector(".later"));
+    return Boolean(this.stretch.later);
   }
 
   // The id of the newest turn here, 0 without one.
   get newest() {
-    return Number(this.root.querySelector(".turn:last-of-type")?.dataset.turn ?? 0);
+    return Number(this.#last?.dataset.turn ?? 0);
+  }
+
+  // The number of the newest turn here.
+  get end() {
+    return Number(this.#last?.dataset.number ?? 0);
   }
 
   // What hello tells of this page: the reply that it waits for, and how far it has it.
   get place() {
     if (this.#live) return this.#live.place;
     const { running } = this;
-    return running ? { turn: Number(running.dataset.turn) } : {};
+    return running ? { turn: running } : {};
   }
 
   get live() {
     return this.#live;
   }
 
-  // The turn that runs as far as this page knows, also one that came with the page.
+  // The id of the turn that runs as far as this page knows, 0 without one. It is the newest, on the page or not.
   get running() {
-    return this.root.querySelector('.turn[aria-busy="true"]');
+    const last = this.#last;
+    return last?.getAttribute("aria-busy") === "true" ? Number(last.dataset.turn) : this.short ? this.#away : 0;
+  }
+
+  // Where the newest turns are not on the page: which one runs, as the socket tells it.
+  set running(turn) {
+    this.#away = turn;
   }
 
   article(turn) {
@@ -53,7 +83,7 @@ export class Transcript {
 
   // Whether the newest reply is one that failed.
   get failed() {
-    return this.root.querySelector(".turn:last-of-type")?.dataset.status === "failed";
+    return (this.short ? this.#left?.status : this.#last?.dataset.status) === "failed";
   }
 
   // A turn that was just accepted here, or seen starting elsewhere (then its prompt is fetched).
@@ -80,6 +110,7 @@ export class Transcript {
       document.getElementById(`after-${old.dataset.number}`)?.remove();
       old.remove();
     }
+    this.stretch.room(1);
     this.root.append(copy);
     this.main.classList.remove("first");
     document.getElementById("title").classList.remove("vh");
@@ -131,14 +162,14 @@ export class Transcript {
     line.hidden = false;
   }
 
-  // The stored turn takes the place of the live one; its notices and the gauge come with it.
+  // What is stored of the turn is put around what was written live; its notices and the gauge come with it.
   async settle(turn) {
     if (this.#live?.turn === turn) this.#live = null;
     this.#restarted.delete(turn);
     const article = this.article(turn);
     if (!article) return;
     // Each turn is the source of its own request: htmx lets requests of one source wait for, or replace, each other.
-    await htmx.ajax("GET", `${this.base}${turn}/`, { source: article, target: article, swap: "outerHTML" });
+    await htmx.ajax("GET", `${this.base}${turn}/`, { source: article, target: article, swap: "merge" });
   }
 
   // The path from number `first` on is another one, or, without a number, nobody knows what is missing here.
@@ -146,7 +177,10 @@ export class Transcript {
     const page = await this.#get(`${this.base}rest/${first ? `?from=${first}` : ""}`);
     if (!page) return;
     const held = this.scroll.hold();
+    this.stretch.room(page.querySelectorAll(".turn").length);
     lay(this.root, page, first);
+    this.stretch.watch();
+    this.#forget();
     if (this.#live && !this.article(this.#live.turn)?.querySelector(".tail")) this.#live = null;
     htmx.process(this.root);
     settle(this.root);
@@ -166,6 +200,27 @@ export class Transcript {
       const seen = number >= from || turn.matches(".pinned") || again.some(([a, b]) => a <= number && number <= b);
       turn.classList.toggle("past", !seen);
     }
+  }
+
+  get #last() {
+    return this.stretch.turns[this.stretch.turns.length - 1];
+  }
+
+  // Turns far from the reader go. Of the newest is kept what else must be asked for.
+  #leaving(turns) {
+    const last = this.#last;
+    if (this.short || !turns.includes(last)) return;
+    const { number, status } = last.dataset;
+    this.#left = { number, status };
+    this.#away = this.running;
+    this.#live = null;
+  }
+
+  // What is on the page needs no note beside it.
+  #forget() {
+    if (this.short) return;
+    this.#left = null;
+    this.#away = 0;
   }
 
   // It stands here as it is stored: what comes of it is older.

@@ -233,8 +233,8 @@ class TestAt:
         session = make_session()
         extend(session, 200)
         html = page.get(path(session, "?turn=80")).content.decode()
-        assert f'hx-get="{path(session, "later/")}?after=124"' in html
-        assert f'hx-get="{path(session, "earlier/")}?before=75"' in html
+        assert f'data-more="{path(session, "later/")}?after=124"' in html
+        assert f'data-more="{path(session, "earlier/")}?before=75"' in html
         part = page.get(path(session, "later/?after=124")).content.decode()
         assert 'data-number="125"' in part
         assert "after=174" in part

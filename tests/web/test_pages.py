@@ -313,7 +313,7 @@ class TestTheTranscript:
         assert numbers == list(range(71, 121))
         older = page(path_of(session, "earlier/?before=71"))
         assert [int(found["data-number"]) for found, _ in older.find("article")] == list(range(21, 71))
-        assert "before=21" in older.find("div", **{"class": "earlier"})[0][0]["hx-get"]
+        assert "before=21" in older.find("div", **{"class": "earlier"})[0][0]["data-more"]
         first = page(path_of(session, "earlier/?before=21"))
         assert not first.find("div", **{"class": "earlier"})
 

@@ -53,6 +53,14 @@ def upstream() -> Iterator[tuple[int, str]]:
 
 
 @contextlib.contextmanager
+def author() -> Iterator[str]:
+    """An upstream that writes as much as it is asked to; yields its address."""
+    port = postgres.free_port()
+    with machine.process("-m", "tests.bench.load.author", str(port), port=port, core=None):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
 def database(kind: str) -> Iterator[dict[str, str]]:
     """A scratch directory and, for "postgresql", a server of its own; yields the environment that names them."""
     with tempfile.TemporaryDirectory(prefix="chat-bench-") as scratch, contextlib.ExitStack() as stack:

@@ -54,6 +54,8 @@ def reply_to(body: bytes) -> tuple[str, ...]:
 class Upstream(asyncio.Protocol):
     """One connection; requests come one after the other."""
 
+    reply = staticmethod(reply_to)
+
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
@@ -85,7 +87,7 @@ class Upstream(asyncio.Protocol):
         if not head.startswith(b"POST /v1/messages "):
             self._transport.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}")
             return
-        self._tokens, self._next, self._begun = reply_to(body[:length]), 0, self._loop.time()
+        self._tokens, self._next, self._begun = self.reply(body[:length]), 0, self._loop.time()
         self._timer = self._loop.call_at(self._begun + words.FIRST_S, self._token)
 
     def _token(self) -> None:
@@ -99,9 +101,9 @@ class Upstream(asyncio.Protocol):
             self._timer = self._loop.call_at(self._begun + words.FIRST_S + self._next * words.EVERY_S, self._token)
 
 
-async def main(port: int) -> None:
+async def main(port: int, kind: type[Upstream] = Upstream) -> None:
     """Serve until killed."""
-    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port, backlog=4096)
+    server = await asyncio.get_running_loop().create_server(kind, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 

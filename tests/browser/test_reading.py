@@ -1,0 +1,111 @@
+"""A long conversation is read: the page stays light, the reader's place stays, and what is written live stays too."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import ask, last_reply, ready, send, settled
+
+pytestmark = pytest.mark.browser
+
+TURNS = 480
+MOST = 400
+
+NUMBERS = "(all) => all.map((one) => Number(one.dataset.number))"
+COUNTED = """() => {
+  const all = document.getElementsByTagName("article");
+  window.most = all.length;
+  window.stayed = true;
+  const count = () => (window.most = Math.max(window.most, all.length));
+  new MutationObserver(count).observe(document.getElementById("transcript"), { childList: true });
+}"""
+# Just within reach of older turns: from there nobody scrolls, and what is read is looked at in every frame.
+DRIFT = """async () => {
+  const box = document.getElementById("scroll");
+  const turns = () => [...box.querySelectorAll(".turn")];
+  const first = turns()[0].dataset.number;
+  box.scrollTop = box.clientHeight;
+  const read = turns().find((turn) => turn.getBoundingClientRect().top > box.getBoundingClientRect().top);
+  const top = read.getBoundingClientRect().top;
+  let most = 0;
+  for (let frame = 0; frame < 600 && first - turns()[0].dataset.number < 50; frame++) {
+    await new Promise(requestAnimationFrame);
+    most = Math.max(most, Math.abs(read.getBoundingClientRect().top - top));
+  }
+  return { most, came: first - turns()[0].dataset.number, still: read.isConnected };
+}"""
+
+
+@pytest.fixture
+def long_one(site):
+    """The path of a conversation of many turns, of different heights."""
+    made = site.python(
+        "from django.contrib.auth import get_user_model as model\n"
+        "from chat.store.portable import storing\n"
+        "from chat.store.portable.values import Conversation, Exchange\n"
+        "turns = tuple(Exchange(prompt=f'Question {n}?', reply=f'Answer {n}.\\n\\n' + 'More words. ' * (n % 9 * 9),"
+        f" parent=n - 2 if n > 1 else None) for n in range(1, {TURNS} + 1))\n"
+        "told = Conversation(place='test', title='A very long one', turns=turns)\n"
+        "print(storing.store(model().objects.get(username='alice'), told).pk)"
+    )
+    return f"/c/{made.split()[-1]}/"
+
+
+def numbers(page) -> list[int]:
+    return page.locator("article").evaluate_all(NUMBERS)
+
+
+def test_the_page_never_holds_more_than_400_turns_and_the_place_stays(visit, long_one):
+    page = visit(long_one)
+    page.evaluate(COUNTED)
+    page.mouse.move(700, 300)
+    for _ in range(60):
+        found = page.evaluate(DRIFT)
+        assert found["came"] >= 50 or numbers(page)[0] == 1
+        assert found["most"] < 1, "what is read does not move while older turns come"
+        assert found["still"]
+        shown = numbers(page)
+        assert shown == list(range(shown[0], shown[-1] + 1))
+        if shown[-1] < TURNS:
+            break
+    assert page.evaluate("most") == MOST
+    assert shown[-1] < TURNS
+    # The newest ones are fetched again, on this very page; a message is answered there.
+    page.get_by_role("button", name="Jump to the newest").click()
+    expect(page.get_by_text(f"Question {TURNS}?", exact=True)).to_be_in_viewport()
+    assert "A-7731" in ask(page, "My order number is A-7731. What is my order number?")
+    assert page.evaluate("stayed")
+    # A turn that is on the page no more is found all the same.
+    page.keyboard.press("Control+Shift+K")
+    page.keyboard.insert_text("Question 12")
+    page.get_by_role("link", name=re.compile(r"You · turn 12\b")).click()
+    page.wait_for_url(re.compile(r"\?turn=12#"))
+    ready(page)
+    expect(page.get_by_role("article", name="Turn 12", exact=True)).to_be_in_viewport()
+
+
+def test_a_block_that_was_written_live_is_the_same_element_when_the_reply_has_ended(visit):
+    page = visit.new_chat()
+    send(page, "Write a longer text about water hardness, with a table and code.")
+    expect(page.locator('article[aria-busy="true"] .blocks > *').first).to_be_visible()
+    page.evaluate("""() => {
+      window.article = document.querySelector("article");
+      window.block = article.querySelector(".blocks > *");
+      getSelection().selectAllChildren(block);
+      window.chosen = getSelection().toString();
+      window.message = article.querySelector(".user").firstChild;
+    }""")
+    settled(page)
+    kept = """() => [article, block, message].every((one) => one.isConnected)
+      && article.querySelector(".blocks").contains(block) && chosen && getSelection().toString() === chosen"""
+    assert page.evaluate(kept)
+    # All else of a turn that is stored has come around it.
+    article = page.get_by_role("article").last
+    expect(article.locator(".tail, .phase")).to_have_count(0)
+    expect(article.get_by_role("button", name="Regenerate")).to_be_attached()
+    expect(article.locator(".code").first.get_by_role("button", name="Copy")).to_be_attached()
+    reply, parts = last_reply(page), article.locator(".blocks > *").count()
+    page.reload()
+    assert last_reply(page) == reply
+    assert page.locator("article .reply > *").count() == parts
