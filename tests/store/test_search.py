@@ -7,8 +7,9 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from chat.models import ChatSession, Turn, words
-from chat.store import branches, integrity, mending, search, sessions
+from chat.models import ChatSession, Document, Turn, words, wordsql
+from chat.models.wordsql import INDEXES, TURNS
+from chat.store import branches, documents, integrity, mending, search, sessions, snippets
 from chat.store.portable import storing
 from chat.store.portable.values import Conversation, Exchange
 from tests.store.building import compress, conversation, extend, fork, reread, turn
@@ -28,7 +29,14 @@ def found(owner: Any, query: str, **options: Any) -> list[str]:
     return [str(one.session_id) for one in search.find(owner, query, **options).conversations]
 
 
-def text(parts: tuple[search.Part, ...]) -> str:
+def attached(session: ChatSession, number: int, told: str, name: str = "contract.pdf") -> Document:
+    """A document that came with the active turn of this number."""
+    row = Document(session=session, turn=turn(session, number), name=name, kind="text", text=told, size=9, tokens=9)
+    row.save()
+    return row
+
+
+def text(parts: tuple[snippets.Part, ...]) -> str:
     """Marked words in brackets."""
     return "".join(f"[{part.text}]" if part.marked else part.text for part in parts)
 
@@ -93,18 +101,82 @@ def test_what_was_taken_back_is_not_found_from_the_same_transaction_on(session: 
 
 def test_of_an_erased_conversation_no_word_is_left_in_any_table_of_the_index(session: ChatSession) -> None:
     said(session, 3, "a zeppelin", "zeppelins")
+    attached(session, 3, "a zeppelin")
     ChatSession.objects.filter(pk=session.pk).update(deleted_at=timezone.now())
     assert sessions.purge(-1) == [session.pk]
     with connection.cursor() as cursor:
-        tables = [name for name in connection.introspection.table_names(cursor) if name.startswith(words.TABLE)]
+        tables = [name for name in connection.introspection.table_names(cursor) if name.startswith(TURNS.table)]
         rows = []
         for table in tables:
-            if table != words.TABLE or connection.vendor == "postgresql":
+            if table not in {one.table for one in INDEXES} or connection.vendor == "postgresql":
                 cursor.execute(f"SELECT * FROM {table}")
                 rows += [bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
                          for row in cursor.fetchall() for value in row]  # fmt: skip
     assert tables
     assert not [row for row in rows if b"zep" in row]
+
+
+def test_our_words_that_ask_for_the_rest_of_a_reply_are_not_the_users(session: ChatSession) -> None:
+    Turn.objects.filter(session=session, number=5).update(kind=Turn.Kind.CONTINUE)
+    said(session, 5, "Go on exactly where it stopped.", "and the zeppelin flew on.")
+    said(session, 6, "Where exactly did it stop?")
+    assert numbers(session, "exactly") == [6]
+    assert [text(hit.snippet) for hit in search.within(session, "zeppelin").conversations[0].hits] == [
+        "and the [zeppelin] flew on."
+    ]
+    said(session, 7, "続きを書いて")
+    assert numbers(session, "続き") == [7]
+    Turn.objects.filter(session=session, number=7).update(kind=Turn.Kind.CONTINUE)
+    assert numbers(session, "続き") == []
+
+
+def test_what_was_attached_is_found_at_the_turn_that_it_came_with(session: ChatSession, alice: Any) -> None:
+    attached(session, 4, "The charter of a zeppelin.\n私の注文番号です", "Über-charter.pdf")
+    for query in ("zeppelin", "charter zeppelin", "uber charter", "注文", "注文 zeppelin"):
+        [one] = search.find(alice, query).conversations
+        assert [(hit.number, hit.by_user) for hit in one.hits] == [(4, True)], query
+    [hit] = search.within(session, "charter").conversations[0].hits
+    assert (text(hit.document), text(hit.snippet)) == (
+        "Über-[charter].pdf", "The [charter] of a zeppelin. 私の注文番号です"
+    )  # fmt: skip
+    said(session, 4, "My zeppelin.")
+    [hit] = search.within(session, "zeppelin").conversations[0].hits
+    assert (hit.document, text(hit.snippet)) == ((), "My [zeppelin].")
+    assert numbers(session, "charter my") == []
+
+
+def test_what_was_attached_is_searched_while_it_is_there_and_only_by_its_owner(session: ChatSession, bob: Any) -> None:
+    row = attached(session, 4, "A zeppelin.")
+    assert search.find(bob, "zeppelin").hits == 0
+    Document.objects.filter(pk=row.pk).update(turn=None)
+    assert numbers(session, "zeppelin") == [], "it waits beside the message box"
+    Document.objects.filter(pk=row.pk).update(turn=turn(session, 4))
+    Turn.objects.filter(pk=row.turn_id).update(redacted_at=timezone.now())
+    assert numbers(session, "zeppelin") == []
+    Turn.objects.filter(pk=row.turn_id).update(redacted_at=None)
+    assert numbers(session, "zeppelin") == [4]
+    assert documents.remove(session.owner_id, session.pk, row.pk)
+    assert numbers(session, "zeppelin") == []
+    assert integrity.violations([session.pk]) == []
+
+
+def test_what_was_attached_to_another_version_of_a_message_leads_to_the_one_that_is_shown(session: ChatSession) -> None:
+    attached(session, 9, "A zeppelin.")
+    attached(session, 10, "A balloon.")
+    made = fork(session, 9)
+    [hit] = search.within(session, "zeppelin").conversations[0].hits
+    assert (hit.turn_id, hit.active) == (made.pk, True)
+    [hit] = search.within(session, "balloon").conversations[0].hits
+    assert (hit.number, hit.active) == (10, False)
+
+
+def test_a_long_attachment_is_found_to_its_bound_and_no_further(session: ChatSession) -> None:
+    filler = "word " * (wordsql.DOCUMENT_MOST // 5 - 100)
+    attached(session, 4, f"{filler} zeppelin {filler} balloon")
+    assert numbers(session, "zeppelin") == [4]
+    assert numbers(session, "balloon") == []
+    [hit] = search.within(session, "zeppelin").conversations[0].hits
+    assert "[zeppelin]" in text(hit.snippet)
 
 
 def test_another_branch_is_found_and_said_to_be_one(session: ChatSession) -> None:
@@ -162,7 +234,7 @@ def test_what_is_imported_is_indexed_with_it(alice: Any) -> None:
 def test_a_pasted_giant_is_found_to_its_end(session: ChatSession) -> None:
     filler = " ".join(f"w{number}" for number in range(60_000))
     said(session, 4, f"alpha {filler} omega", "zeppelin")
-    assert len(turn(session, 4).prompt) > 3 * words.PART
+    assert len(turn(session, 4).prompt) > 3 * wordsql.PART
     for query in ("alpha", "w20123", "omega", "zeppelin", "w59999"):
         assert numbers(session, query) == [4], query
 
@@ -186,24 +258,28 @@ def test_many_hits_are_cut_and_counted(session: ChatSession, alice: Any) -> None
     ],
 )
 def test_a_snippet_holds_the_word(told: str, query: str, shown: str | None) -> None:
-    parts = search.snippet(told, search._pattern(search.read(query)))
+    parts = snippets.snippet(told, snippets.pattern(search.read(query)))
     assert text(parts) == shown if shown else "[zeppelin]" in text(parts)
-    assert len("".join(part.text for part in parts)) <= search.SNIPPET + 4
+    assert len("".join(part.text for part in parts)) <= snippets.SNIPPET + 4
 
 
 def test_the_snippet_is_where_most_of_the_words_are() -> None:
     told = "valve " + "filler " * 60 + "the pump and the valve" + " filler" * 60
-    assert "[pump] and the [valve]" in text(search.snippet(told, search._pattern(search.read("pump valve "))))
+    assert "[pump] and the [valve]" in text(snippets.snippet(told, snippets.pattern(search.read("pump valve "))))
 
 
-def test_the_index_comes_back_whole_after_its_table_was_remade(session: ChatSession) -> None:
+@pytest.mark.parametrize("index", INDEXES, ids=lambda index: index.source)
+def test_the_index_comes_back_whole_after_its_table_was_remade(session: ChatSession, index: wordsql.Index) -> None:
     assert words.missing() == []
     with connection.cursor() as cursor:
         for name in ("insert", "update", "delete"):
             cursor.execute(
-                f"DROP TRIGGER {words.TABLE}_{name}" + ("" if connection.vendor == "sqlite" else " ON chat_turn")
+                f"DROP TRIGGER {index.table}_{name}" + ("" if connection.vendor == "sqlite" else f" ON {index.source}")
             )
-    said(session, 3, "A zeppelin.")
+    if index is TURNS:
+        said(session, 3, "A zeppelin.")
+    else:
+        attached(session, 3, "A zeppelin.")
     assert numbers(session, "zeppelin") == []
     assert words.missing()
     assert integrity.violations()[0].number == 11
@@ -213,13 +289,15 @@ def test_the_index_comes_back_whole_after_its_table_was_remade(session: ChatSess
     assert numbers(session, "zeppelin") == [3]
 
 
-def test_what_is_lost_from_the_index_is_seen_and_mended(session: ChatSession) -> None:
+@pytest.mark.parametrize("index", INDEXES, ids=lambda index: index.source)
+def test_what_is_lost_from_the_index_is_seen_and_mended(session: ChatSession, index: wordsql.Index) -> None:
     said(session, 3, "A zeppelin.")
+    attached(session, 3, "A contract.")
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            cursor.execute(f"INSERT INTO {words.TABLE}({words.TABLE}) VALUES ('delete-all')")
+            cursor.execute(f"INSERT INTO {index.table}({index.table}) VALUES ('delete-all')")
         else:
-            cursor.execute(f"DELETE FROM {words.TABLE}")
+            cursor.execute(f"DELETE FROM {index.table}")
     assert [(one.number, one.session) for one in integrity.violations([session.pk])] == [(11, str(session.pk))]
     assert mending.repair([session.pk]) == ["the index of words made again"]
     assert integrity.violations() == []
