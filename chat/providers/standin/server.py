@@ -68,7 +68,7 @@ class Record:
 
 class StandIn:
     """A running stand-in. `window` is tokens, `windows` those of models that have another; `delay_ms` and
-    `first_ms` pace the stream; all may be changed live.
+    `first_ms` pace the stream, `paces` those of a purpose that has another; all may be changed live.
 
     `summary_delay` is how late, in seconds, a summary comes in the mode "slow". `cache_minimum` overrides the
     models' own shortest cached prefix, in tokens. `responder`, when set, writes a reply's text instead of the
@@ -90,6 +90,7 @@ class StandIn:
         self.windows: dict[str, int] = {}
         self.delay_ms = delay_ms
         self.first_ms = first_ms
+        self.paces: dict[str, float] = {}
         self.keep_bodies = keep_bodies
         self.cache_minimum = cache_minimum
         self.summary_mode: Mode = "lossy"
@@ -221,7 +222,8 @@ class StandIn:
         )
         await response.prepare(http)
         record.status = 200
-        wire = streaming.Wire(response, http, self.delay_ms / 1000, fault)
+        delay_ms = self.paces.get(record.purpose, self.delay_ms)
+        wire = streaming.Wire(response, http, delay_ms / 1000, fault)
         try:
             await streaming.send(wire, answer, account, card.id, message_id)
         except streaming.Cut:
