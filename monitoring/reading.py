@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 
+from monitoring import pricing
 from monitoring.models import ContextEvent, Kind, ModelCall, Purpose, SessionGauge
 from monitoring.series import Counted, Mark, Sample, place
 
@@ -32,6 +33,8 @@ class Totals:
     unpriced: int
     cost: Decimal | None
     saved: Decimal | None
+    summaries: Decimal | None
+    prompts: int
     started: datetime | None
     ended: datetime | None
 
@@ -99,12 +102,33 @@ def totals(session: UUID) -> Totals:
     found = ModelCall.objects.filter(session=session).aggregate(
         calls=Count("pk"),
         priced=Count("cost"),
+        summaries=Sum("cost", filter=Q(purpose__in=(Purpose.SUMMARY, Purpose.MERGE))),
         cost=Sum("cost"),
         saved=Sum("saved"),
+        prompts=Count("system_digest", distinct=True, filter=Q(purpose=Purpose.REPLY) & ~Q(system_digest="")),
         started=Min("at"),
         ended=Max("at"),
     )
     return Totals(unpriced=found["calls"] - found.pop("priced"), **found)
+
+
+def told(session: UUID) -> list[Mark]:
+    """Every event of the session as it was told, in order."""
+    rows = ContextEvent.objects.filter(session=session).order_by("at", "pk").values_list(*MARKED)
+    return [Mark(**dict(zip(MARKED, row, strict=True))) for row in rows]
+
+
+def spared(session: UUID) -> Decimal:
+    """What the compactions of a session saved on its later calls, in US dollars, before what the summaries cost."""
+    rows = ModelCall.objects.filter(session=session, spared__gt=0)
+    columns = ("model", "spared", "input", "cache_read", "cache_write")
+    return sum(
+        (
+            pricing.of_spared(model, tokens, input + read + write, hit=read > 0) or Decimal(0)
+            for model, tokens, input, read, write in rows.values_list(*columns)
+        ),
+        Decimal(0),
+    )
 
 
 def stamp(session: UUID) -> str:

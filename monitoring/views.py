@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
 
-from monitoring import chart, figures, lookups, over, reading, series
+from monitoring import chart, fate, figures, lookups, over, reading, series
 from monitoring.access import operators_only
 from monitoring.models import Kind
 from monitoring.sending import common, csv_of
@@ -76,6 +76,7 @@ def session(request: HttpRequest, session: UUID) -> HttpResponse:
     drawn = chart.draw(turns, marks, shown.first, shown.last)
     everything = request.GET.get("rows") == "all"
     asked = _int(request.GET.get("turn"), 0)
+    fates = lookups.rows("fate", session, asked) if asked else []
     totals = reading.totals(session)
     gauge = reading.gauge_of(session)
     return render(
@@ -90,7 +91,9 @@ def session(request: HttpRequest, session: UUID) -> HttpResponse:
             "notices": lookups.rows("notices", session),
             "work": next(iter(lookups.rows("work", session)), None),
             "asked": asked,
-            "fate": lookups.rows("fate", session, asked) if asked else [],
+            "fates": fates,
+            "fate": fate.says(asked, fates, reading.told(session), shown.newest) if asked else "",
+            "spared": reading.spared(session) - (totals.summaries or 0),
             "range": shown,
             "spans": SPANS,
             "statistics": series.statistics(counted),

@@ -9,7 +9,7 @@ from uuid import UUID
 from django import template
 from django.utils.translation import gettext
 
-from monitoring import cards, drawing, figures, series
+from monitoring import cards, drawing, fate, figures, series
 from monitoring.forecast import Reason
 from monitoring.models import Alert, Kind
 
@@ -140,20 +140,8 @@ def reason(one: Reason) -> str:
     return REASONS[one.code](one)
 
 
-HOWS = {
-    "verbatim": lambda row: gettext("word for word"),
-    "clamped": lambda row: gettext("shortened"),
-    "summarised": lambda row: gettext("summarised by {by}").format(by=row["by"]),
-    "recalled": lambda row: gettext("recalled"),
-    "excluded": lambda row: gettext("left out by {by}").format(by=row["by"]),
-    "omitted": lambda row: gettext("left out ({by})").format(by=row["by"].replace("_", " ")),
-}
-
-
-@register.filter
-def how(row: dict[str, Any]) -> str:
-    """How a turn reached the model in a run of requests: "summarised by S3"."""
-    return HOWS.get(row["how"], lambda row: row["how"])(row)
+register.filter(fate.how)
+register.filter(fate.why)
 
 
 @register.simple_tag(takes_context=True)
