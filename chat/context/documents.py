@@ -16,11 +16,13 @@ the first message (a document of the first turn, one of an earlier commit) keeps
 from collections.abc import Collection, Mapping, Sequence
 
 from chat.context import prompts
-from chat.context.selection import LEAST_PIECE
+from chat.context.selection import LEAST_PIECE, Count
 from chat.context.tokens import BLOCK_TOKENS, Counter
 from chat.context.values import Block, Document
 
 _PESSIMISTIC = Counter()
+# How much more a counter must have learnt that documents hold before their cut changes.
+STEP = 1.125
 
 
 def wrapped(document: Document) -> str:
@@ -33,20 +35,22 @@ def tokens(name: str, text: str, counter: Counter) -> int:
     return counter.count(prompts.wrap_document(name=name, text=text)) + BLOCK_TOKENS
 
 
-def fit(given: Sequence[Document], limit: int) -> tuple[tuple[Document, str], ...]:
-    """The documents that fit `limit` tokens together, in order, each with its text as data.
+def fit(given: Sequence[Document], limit: int, count: Count) -> tuple[tuple[Document, str], ...]:
+    """The documents that fit `limit` tokens together by `count`, in order, each with its text as data.
 
-    They fitted when they were attached; of what doesn't any more (a smaller window, an import) the first is cut, with
-    a marker, and the others are left out where they don't fit whole. The cut follows from stored figures alone, so
-    that it is the same bytes with every request.
+    They fitted when they were attached; of what doesn't any more (a smaller window, an import, a model that turned out
+    to need more tokens) the first is cut, with a marker, and the others are left out where they don't fit whole. The
+    cut follows from stored figures, and from what was learnt since in steps, so that it is nearly always the same
+    bytes with every request.
     """
     out: list[tuple[Document, str]] = []
     left, cut = limit, False
     for document in given:
-        if document.tokens <= left:
+        size = _size(document, count)
+        if size <= left:
             out.append((document, wrapped(document)))
-            left -= document.tokens
-        elif not cut and left >= LEAST_PIECE and (text := shortened(document, left, limit)):
+            left -= size
+        elif not cut and left >= LEAST_PIECE and (text := _piece(document, size, left, limit, count)):
             out.append((document, text))
             left, cut = 0, True
     return tuple(out)
@@ -68,11 +72,37 @@ def place(attached: Mapping[Document, Block], stands: Collection[int]) -> tuple[
 
 
 def shortened(document: Document, most: int, budget: int) -> str:
-    """Head and tail of a document around a marker, in about `most` tokens; '' where only the marker would be left."""
+    """Head and tail of a document around a marker, in about `most` tokens; '' where only the marker would be left.
+
+    Stored figures say how many characters those are: where the middle is thinner than the ends, they are more tokens.
+    """
     marker = f"\n{prompts.truncated(component='documents', budget=budget)}\n"
     frame = tokens(document.name, marker, _PESSIMISTIC)
-    keep = len(document.text) * max(0, most - frame) // document.tokens
+    keep = len(document.text) * max(0, most - frame) // max(1, document.tokens)
     if not keep:
         return ""
     text = prompts.head_and_tail(document.text.strip(), keep, marker)
     return prompts.wrap_document(name=document.name, text=text)
+
+
+def _size(document: Document, count: Count) -> int:
+    """Tokens that a document takes of the budget: those that were stored with it, or by steps as many as `count` has
+    learnt that it has. Where fewer were learnt it goes by what was stored."""
+    own = count(wrapped(document)) + BLOCK_TOKENS
+    size = float(max(1, document.tokens))
+    while size < own:
+        size *= STEP
+    return int(size)
+
+
+def _piece(document: Document, size: int, left: int, limit: int, count: Count) -> str:
+    """What of a document of `size` tokens goes into those that are `left` of `limit`; '' if that says nothing."""
+    stored = max(1, document.tokens)
+    most = aim = left * stored // size
+    while aim >= LEAST_PIECE and (text := shortened(document, aim, limit)):
+        # What is stored and what was learnt both have to hold; the one that is further off says what to aim at.
+        held = max((_PESSIMISTIC.count(text) + BLOCK_TOKENS) / most, (count(text) + BLOCK_TOKENS) / left)
+        if held <= 1:
+            return text
+        aim = min(aim - 1, int(aim / held))
+    return ""

@@ -8,7 +8,7 @@ that the two can't drift apart: a text that no recipe makes is stored as unknown
     note name                   one of our own fixed sentences
     facts ref…                  facts, in this order
     summary                     the summary that the part's ref names
-    document [left limit]       the document that it names; cut to what was left of a budget, in tokens
+    document [most limit]       the document that it names; cut to about so many tokens of a budget of so many
     date day                    the day, as an ISO date
     prompt | reply [keep] [budget]    the words of the turn that it names
     unanswered [keep]           a prompt without reply, as data
@@ -141,7 +141,7 @@ def _candidates(one: Block, sources: Sources, limit: int) -> Iterator[Recipe]:
             yield from _of_turn(one, turn)
     elif one.ref.startswith(DOCUMENT_REF):
         yield ("document",)
-        yield ("document", _left(one.ref, sources, limit), limit)
+        yield _shortened(one, limit, sources)
     elif one.component == "facts":
         yield ("facts", *_said(one.text, sources.facts))
     elif one.ref == "date":
@@ -172,9 +172,8 @@ def _of_turn(one: Block, turn: Turn) -> Iterator[Recipe]:
         if step.kind == "tool_use" == one.type:
             yield ("cut call", index)
         elif step.kind == "tool_result" == one.type:
-            # The line may itself have been cut, in the middle of its number or before.
             told = _STUBBED.match(one.text)
-            tokens = _int(told[1]) if told else 0
+            tokens = _begun(told[1]) if told else 0
             yield ("stub", index, tokens)
             yield from _cut(("stub", index, tokens), one, turn)
             yield from _cut(("step", index), one, turn)
@@ -208,18 +207,24 @@ def _budgets(text: str) -> Iterator[int]:
         yield _int(found[1])
 
 
+def _begun(digits: str) -> int:
+    """A number that begins so: the line that says it may itself have been cut, within the number or before."""
+    front, comma, last = digits.rpartition(",")
+    return _int(front + last.ljust(3, "0") if comma else digits)
+
+
 def _int(digits: str) -> int:
     return int(digits.replace(",", "") or 0)
 
 
-def _left(ref: str, sources: Sources, limit: int) -> int:
-    """What those before a document leave of the budget, as `documents.fit` counts it."""
-    for other in sources.documents.values():
-        if other.ref == ref:
-            break
-        if other.tokens <= limit:
-            limit -= other.tokens
-    return limit
+def _shortened(one: Block, limit: int, sources: Sources) -> Recipe:
+    """The cut of a document that gives a text of this length, found by halves like any other."""
+    low, high = 0, limit
+    while low < high:
+        most = (low + high) // 2
+        made = block(("document", most, limit), one.ref, sources)
+        low, high = (most + 1, high) if made is None or len(made.text) < len(one.text) else (low, most)
+    return "document", low, limit
 
 
 def _said(text: str, facts: Mapping[str, Fact]) -> list[str]:

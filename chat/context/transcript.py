@@ -132,14 +132,17 @@ def marker(turn: Turn) -> str:
     return f"[... cut for length; the whole of turn {turn.number} is stored ...]"
 
 
-def _clamped(turn: Turn, text: str, tokens: int, counter: Counter, most: int) -> tuple[str, int]:
-    """`text` and its tokens, both cut to `most`."""
+def _clamped(
+    turn: Turn, text: str, tokens: int, counter: Counter, most: int, blank: str = EMPTY_MESSAGE
+) -> tuple[str, int]:
+    """`text` and its tokens, both cut to `most`; `blank` where nothing is left to read."""
     if tokens <= most:
         return text, tokens
     # Where the API counted more than we do, our count is too small by that factor for the rest of it, too.
     ours = counter.count(text)
     limit = min(most, ours * most // tokens)
-    cut = spoken(prompts.clamp(text=text, counter=counter, tokens=limit, marker=marker(turn)))
+    cut = prompts.clamp(text=text, counter=counter, tokens=limit, marker=marker(turn))
+    cut = cut if cut.strip() else blank
     return cut, min(most, max(1, counter.count(cut) * max(tokens, ours) // ours))
 
 
@@ -149,7 +152,8 @@ def _clamped_step(turn: Turn, step: Step, counter: Counter, most: int) -> Step:
     if step.kind == "tool_use":  # JSON that is cut is no JSON any more
         body = cut_call(turn)
         return replace(step, body=body, tokens=counter.count(body))
-    body, tokens = _clamped(turn, step.body, step.tokens, counter, most)
+    blank = NO_OUTPUT if step.kind == "tool_result" else EMPTY_MESSAGE
+    body, tokens = _clamped(turn, step.body, step.tokens, counter, most, blank)
     return replace(step, body=body, tokens=tokens)
 
 

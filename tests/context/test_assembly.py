@@ -6,17 +6,17 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chat.context import budget as budgets
-from chat.context import prompts
+from chat.context import documents, prompts
 from chat.context.budget import BudgetError
-from chat.context.values import Extra, Fact, Prompt, Run, Summary
+from chat.context.values import Document, Extra, Fact, History, Prompt, Run, Summary
 from chat.context.window import WindowLimits
 from chat.providers.validate import validate
 from tests.context.stories import make, state, states, story, words
-from tests.context.strategies import Case, cases, mark, turn, turns
+from tests.context.strategies import COUNTER, FILLERS, Case, cases, mark, scaled, turn, turns
 
 MARK = re.compile(r"\[(?:prompt|reply|recalled)-(\d+)\]")
 
@@ -135,7 +135,29 @@ def test_the_note_is_there_exactly_when_the_manifest_says_that_something_is_miss
             assert texts.index(note) < min(verbatim, default=len(texts))
 
 
+CODE = FILLERS[2] * 100
+# A document that fitted its budget by what was stored, and a model that turned out to need far more tokens for it.
+LEARNT = Case(
+    history=History(
+        documents=(
+            Document(
+                name="a.c",
+                text=CODE,
+                tokens=documents.tokens("a.c", CODE, COUNTER),
+                ref="document:1",
+                turn=1,
+                settled=True,
+            ),
+        )
+    ),
+    prompt=Prompt(text="Hello", number=1),
+    budget=budgets.split(3_800),
+    counter=scaled(0.6),
+)
+
+
 @given(cases())
+@example(LEARNT)
 def test_the_lines_of_the_budget_report_add_up_to_the_estimate(case: Case) -> None:
     manifest = make(case).manifest
     assert sum(line.used for line in manifest.report) == manifest.estimated

@@ -4,15 +4,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from chat.context import rebuilding, recipes
 from chat.context.assembly import assemble, next_rung
 from chat.context.budget import BudgetError, split
 from chat.context.rebuilding import Rebuilt, rebuild
 from chat.context.recipes import Sources, digest
+from chat.context.tokens import Counter
 from chat.context.values import Assembled, Document, Fact, History, Part, Prompt, Request, Step, Summary, Turn
-from tests.context.strategies import COUNTER, MODEL, Case, cases, turn, turns
+from tests.context.strategies import COUNTER, MODEL, Case, cases, scaled, turn, turns
 
 
 def recorded(request: Request, history: History, prompt: Prompt, limit: int) -> list[list[object]]:
@@ -78,7 +79,23 @@ def down(case: Case) -> Iterator[Assembled]:
         built = next_rung(built, case.history, case.prompt, case.budget, case.counter, limits=case.limits)
 
 
+def told(result: str, counter: Counter = COUNTER) -> Case:
+    """A tool's result that the API counted as far more tokens than its few odd characters seem to be."""
+    steps = (
+        Step(kind="tool_use", body='{"q": 1}', call_id="c"),
+        Step(kind="tool_result", body=result, call_id="c", tokens=2_000),
+    )
+    return Case(
+        history=History(turns=(turn(1, "words", steps=steps),), last=1),
+        prompt=Prompt(text="And now? " * 30, number=2),
+        budget=split(9_000),
+        counter=counter,
+    )
+
+
 @given(cases().map(thoughtless).map(lambda case: replace(case, extras=())))
+@example(told(" 她"))
+@example(told(" for (i ", scaled(0.7)))
 @settings(max_examples=100)
 def test_every_request_on_every_rung_is_made_again_byte_for_byte(case: Case) -> None:
     for built in down(case):
