@@ -54,6 +54,8 @@ LONG = (
     "tests/web/test_fuzzed_frames.py",
 )
 FAULTS = "tests/faults"
+# Fault tests that compare times have the machine to themselves; the others mostly wait, two at a time.
+TIMED = ("tests/faults/test_a06_floods.py", "tests/faults/test_slow_calls.py", "tests/faults/test_two_processes.py")
 MAIN_STORIES = "tests/browser/test_stories.py"
 # Where the site would look for its own; and what makes each process of the tests compile all that it imports.
 UNWANTED = ("DATABASE_URL", "REDIS_URL", "HOST", "PORT", "PYTHONDONTWRITEBYTECODE")
@@ -105,7 +107,8 @@ def run(environment: dict[str, str], limit: float, *arguments: str) -> Outcome:
     outcome = Outcome()
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
+        slowest = ("--durations=12", "--durations-min=4")
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *slowest, *arguments]
         # A group of its own, or what it started would outlive it.
         process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
         try:
@@ -158,9 +161,14 @@ def main() -> int:
             with database(name) as environment:
                 outcomes[f"Browser, {name}"] = run(environment, LIMIT, "-m", "browser", what)
         print("\n== Faults ==", flush=True)
-        with database("SQLite") as environment:
-            # One at a time: their figures are of processes that have the machine to themselves.
-            outcomes["Faults"] = run(environment, LIMIT, FAULTS, "-s")
+        with database("SQLite") as environment, tempfile.TemporaryDirectory() as scratch:
+            report = Path(environment.setdefault("CHAT_FAULT_REPORT", f"{scratch}/figures.jsonl"))
+            waiting = [f"--ignore={path}" for path in TIMED]
+            # A test that hangs ends its process, and is told of; each test says how long it may take.
+            parallel = ("-n", "2", "--dist", "loadfile", "-o", "timeout_method=thread")
+            outcomes["Faults"] = run(environment, LIMIT, FAULTS, *waiting, *parallel)
+            outcomes["Faults, timed"] = run(environment, LIMIT, *TIMED)
+            print(report.read_text() if report.exists() else "No figure was measured.")
 
     print()
     for name, outcome in outcomes.items():
