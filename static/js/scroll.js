@@ -95,9 +95,13 @@ export class Scroll {
 
   #moved() {
     const top = this.box.scrollTop;
-    if (this.#distance() <= REPIN_PX) this.#pin(true);
+    const left = this.#distance();
+    // At the very end also whoever did not scroll, but whose page became shorter.
+    if (left < 1) this.#pin(true);
     else if (top < this.last - UNPIN_PX) this.#pin(false);
-    this.last = top;
+    else if (top > this.last && left <= REPIN_PX) this.#pin(true);
+    // Slowly upward is upward, too: what counts is the way from where it was followed.
+    if (!this.pinned || top > this.last) this.last = top;
   }
 
   #pin(pinned) {

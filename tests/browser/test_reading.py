@@ -36,6 +36,11 @@ DRIFT = """async () => {
   return { most, came: first - turns()[0].dataset.number, still: read.isConnected };
 }"""
 
+SCROLL = """async (pixels) => {
+  document.getElementById("scroll").scrollTop += pixels;
+  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+}"""
+
 
 @pytest.fixture
 def long_one(site):
@@ -76,6 +81,11 @@ def test_the_page_never_holds_more_than_400_turns_and_the_place_stays(visit, lon
     expect(page.get_by_text(f"Question {TURNS}?", exact=True)).to_be_in_viewport()
     assert "A-7731" in ask(page, "My order number is A-7731. What is my order number?")
     assert page.evaluate("stayed")
+    # Three pixels up are none; four are, also one at a time; near the end it is followed again.
+    jump = page.get_by_role("button", name="Jump to the newest")
+    for pixels, followed in ((-3, True), (-1, False), (-200, False), (100, False), (95, True)):
+        page.evaluate(SCROLL, pixels)
+        assert jump.is_hidden() == followed, pixels
     # A turn that is on the page no more is found all the same.
     page.keyboard.press("Control+Shift+K")
     page.keyboard.insert_text("Question 12")
