@@ -17,7 +17,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Max, Min, Sum
-from django.db.models.functions import TruncMinute
+from django.db.models.functions import TruncHour, TruncMinute
 
 from monitoring import folding, rolled, times
 from monitoring.folding import Figures
@@ -59,6 +59,7 @@ def roll(now: datetime, *, seconds: float = 20.0, breathe: Callable[[float], Non
         if _hour(hour, closed, late, again=hour < place.hour_until):
             made += 1
             breathe(time.monotonic() - started)
+    _reached(five_until=closed, hour_until=times.floor(closed, HOUR))
     for day in _days(place, late):
         started = time.monotonic()
         _day(day)
@@ -99,8 +100,12 @@ def _late(place: Progress) -> dict[datetime, set[datetime]]:
 
 
 def _hours(until: datetime, closed: datetime, late: Iterable[datetime]) -> list[datetime]:
-    """The hours that have something to be made, the oldest first; the last one may not have ended."""
-    return sorted({*late, *times.starts(until, closed, HOUR)})
+    """The hours that have something to be made, the oldest first; the last one may not have ended.
+
+    A site that stood idle for a month has none of them to go through.
+    """
+    calls = ModelCall.objects.filter(at__gte=until, at__lt=closed).annotate(hour=TruncHour("at", tzinfo=UTC))
+    return sorted({*late, *calls.values_list("hour", flat=True).distinct().order_by()})
 
 
 def _hour(hour: datetime, closed: datetime, late: dict[datetime, set[datetime]], *, again: bool) -> bool:

@@ -48,6 +48,8 @@ class RuleForm(forms.ModelForm):
         if self.instance.pk:
             del self.fields["measure"]
         for name in ("limit", "resolve"):
+            if isinstance(given := self.initial.get(name), float) and given.is_integer():
+                self.initial[name] = int(given)
             self.fields[name].widget.attrs |= {"step": "any", "min": "0", "max": "1000000"}
         for name in ("opens_after", "resolves_after"):
             self.fields[name].widget.attrs |= {"min": "1", "max": "60"}

@@ -102,6 +102,8 @@ def opens(rule: AlertRule) -> str:
 
 def resolves(rule: AlertRule) -> str:
     """ "at 75 % or below"."""
+    if not rule.resolve:
+        return _("at none")
     return _("at {limit} or below").format(limit=amount(rule.measure, rule.resolve))
 
 

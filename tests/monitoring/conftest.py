@@ -1,17 +1,29 @@
 """Calls and events as the flow would record them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.conf import settings
+from django.urls import reverse
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from monitoring import recording
 from monitoring.folding import Call
 
 SESSION = UUID("2b71f4aa-0000-4000-8000-000000000001")
 START = datetime(2026, 11, 22, 6, 30, tzinfo=UTC)
+
+
+# Reported before anything of the page runs; the layout shifts are what a reader would call a jump.
+WATCH = """
+document.addEventListener("securitypolicyviolation", (event) => console.error(`CSP ${event.violatedDirective}`));
+window.shifts = [];
+new PerformanceObserver((list) => list.getEntries().forEach((entry) => window.shifts.push(entry.value)))
+  .observe({type: "layout-shift", buffered: true});
+"""
 
 
 @pytest.fixture
@@ -106,3 +118,43 @@ def call() -> Callable[..., Call]:
         return Call(**values | given)
 
     return call
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, live_server, client, olga) -> Iterator[Callable[..., Page]]:
+    """Open the session's page as the operator; at the end nothing may have been refused or thrown."""
+    client.force_login(olga)
+    cookie = {
+        "name": settings.SESSION_COOKIE_NAME,
+        "value": client.cookies[settings.SESSION_COOKIE_NAME].value,
+        "url": live_server.url,
+    }
+    faults: list[str] = []
+    contexts = []
+
+    def visit(path: str = reverse("monitoring:session", args=[SESSION]), cut_off: bool = False, **options: Any) -> Page:
+        context = chromium.new_context(**{"viewport": {"width": 1440, "height": 1000}} | options)
+        contexts.append(context)
+        context.add_cookies([cookie])
+        page = context.new_page()
+        page.add_init_script(WATCH)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        if not cut_off:  # the browser itself reports every request that fails
+            page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
+        page.goto(live_server.url + path)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert faults == []

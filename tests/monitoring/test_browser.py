@@ -1,26 +1,15 @@
 """The session's page in a real browser: the chart under the strict content policy, by mouse, key and screen reader."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from django.conf import settings
 from django.urls import reverse
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
 from tests.monitoring.conftest import SESSION, START
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-# Reported before anything of the page runs; the layout shifts are what a reader would call a jump.
-WATCH = """
-document.addEventListener("securitypolicyviolation", (event) => console.error(`CSP ${event.violatedDirective}`));
-window.shifts = [];
-new PerformanceObserver((list) => list.getEntries().forEach((entry) => window.shifts.push(entry.value)))
-  .observe({type: "layout-shift", buffered: true});
-"""
 
 # The colour of the middle of a dataset's bar, as painted.
 PAINTED = """
@@ -31,46 +20,6 @@ PAINTED = """
   return [...chart.ctx.getImageData(bar.x * scale, (bar.y + bar.base) / 2 * scale, 1, 1).data];
 }
 """
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(chromium, live_server, client, olga) -> Iterator[Callable[..., Page]]:
-    """Open the session's page as the operator; at the end nothing may have been refused or thrown."""
-    client.force_login(olga)
-    cookie = {
-        "name": settings.SESSION_COOKIE_NAME,
-        "value": client.cookies[settings.SESSION_COOKIE_NAME].value,
-        "url": live_server.url,
-    }
-    faults: list[str] = []
-    contexts = []
-
-    def visit(path: str = reverse("monitoring:session", args=[SESSION]), cut_off: bool = False, **options: Any) -> Page:
-        context = chromium.new_context(**{"viewport": {"width": 1440, "height": 1000}} | options)
-        contexts.append(context)
-        context.add_cookies([cookie])
-        page = context.new_page()
-        page.add_init_script(WATCH)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        if not cut_off:  # the browser itself reports every request that fails
-            page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
-        page.goto(live_server.url + path)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert faults == []
 
 
 def test_the_chart_is_painted_and_reads_turn_by_turn(visit, tell, happen):

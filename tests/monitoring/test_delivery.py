@@ -6,7 +6,6 @@ import json
 import socket
 import threading
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from django.core import mail
@@ -15,34 +14,13 @@ from django.utils import timezone
 from monitoring import delivery, webhooks
 from monitoring.models import Alert, AlertRule, Delivery
 from monitoring.webhooks import NotSent
-
-
-class Sink(BaseHTTPRequestHandler):
-    """Takes what is posted; the path says what it answers."""
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append((self.path, dict(self.headers), body))
-        code = int(self.path.rpartition("/")[2] or 200)
-        self.send_response(code)
-        if code == 302:
-            self.send_header("Location", "/200")
-        self.end_headers()
-
-    def log_message(self, *args):
-        return
+from tests.monitoring import sinks
 
 
 @pytest.fixture
 def sink():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
-    server.got, server.daemon_threads = [], True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    with sinks.hook() as server:
+        yield server
 
 
 @pytest.fixture
