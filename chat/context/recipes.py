@@ -40,6 +40,7 @@ NOTES = {
 }
 _BUDGET = re.compile(r"\[\.\.\. truncated to fit the message budget \(([\d,]{1,15}) tokens\) \.\.\.\]")
 _MOST_MARKERS = 20
+_NO_WORDS = (transcript.EMPTY_MESSAGE, transcript.NO_OUTPUT)
 _STUBBED = re.compile(r"\[the result of .{0,200}?, (\d[\d,]{0,14})", re.DOTALL)
 
 
@@ -191,7 +192,9 @@ def _cut(base: Recipe, one: Block, turn: Turn, budget: tuple[int, ...] = ()) -> 
     def length(keep: int) -> int:
         made = block((*base, keep, *budget), one.ref, alone)
         # What stands for no words at all is longer than a few of them.
-        return -1 if made is None or made.text == transcript.EMPTY_MESSAGE else len(made.text)
+        if made is None or any(words in made.text and words not in one.text for words in _NO_WORDS):
+            return -1
+        return len(made.text)
 
     for sign in (1, -1):
         low, high = 0, len(one.text)

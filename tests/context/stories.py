@@ -1,5 +1,7 @@
 """How a story is told to assembly, and what is read off its request."""
 
+from typing import Any
+
 from chat.context import budget as budgets
 from chat.context.assembly import assemble, next_rung
 from chat.context.values import Assembled, History, Prompt, Request, Run, Turn
@@ -7,7 +9,7 @@ from chat.context.window import WindowLimits
 from tests.context.strategies import MODEL, Case
 
 
-def make(case: Case, **options: object) -> Assembled:
+def make(case: Case, **options: Any) -> Assembled:
     return assemble(
         case.history,
         case.prompt,
@@ -16,7 +18,7 @@ def make(case: Case, **options: object) -> Assembled:
         model=MODEL,
         extras=case.extras,
         limits=case.limits,
-        **options,  # type: ignore[arg-type]
+        **options,
     )
 
 
@@ -33,17 +35,17 @@ def lower(case: Case, assembled: Assembled, **numbers: int) -> Assembled | None:
     )
 
 
-def story(*told: Turn, text: str = "And now?", window: int = 200_000, **fields: object) -> Case:
+def story(*told: Turn, text: str = "And now?", window: int = 200_000, **fields: Any) -> Case:
     """A conversation whose turns are given, asked `text`."""
     extras = fields.pop("extras", ())
     limits = fields.pop("limits", WindowLimits())
     last = fields.pop("last", told[-1].number if told else 0)
     return Case(
-        history=History(turns=told, last=last, **fields),  # type: ignore[arg-type]
-        prompt=Prompt(text=text, number=last + 1),  # type: ignore[operator]
+        history=History(turns=told, last=last, **fields),
+        prompt=Prompt(text=text, number=last + 1),
         budget=budgets.split(window),
-        extras=extras,  # type: ignore[arg-type]
-        limits=limits,  # type: ignore[arg-type]
+        extras=extras,
+        limits=limits,
     )
 
 

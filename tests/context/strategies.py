@@ -7,6 +7,7 @@ in a request. Marks survive quoting, since they hold nothing that is escaped.
 import json
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import Any, Literal
 
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from chat.context.window import Size, WindowLimits
 MODEL = "claude-opus-4-6"
 COUNTER = Counter()
 SIDES = ("prompt", "reply", "call", "result")
+BETWEEN: tuple[Literal["text", "thinking"], ...] = ("text", "thinking")
 BLANKS = ("", " ", "\n\t ")
 FILLERS = (
     "the quick brown fox jumps over the lazy dog ",
@@ -52,11 +54,11 @@ class Case:
         return {turn.number: turn for turn in self.history.turns}
 
 
-def turn(number: int, words: str = "", answer: str | None = None, **fields: object) -> Turn:
+def turn(number: int, words: str = "", answer: str | None = None, **fields: Any) -> Turn:
     """A plain turn with its marks, as tests of single rules tell their stories with."""
     prompt = f"{mark('prompt', number)} {words}".strip()
     reply = f"{mark('reply', number)} {words if answer is None else answer}".strip() if answer != "" else ""
-    return Turn(number=number, prompt=prompt, reply=reply, **fields)  # type: ignore[arg-type]
+    return Turn(number=number, prompt=prompt, reply=reply, **fields)
 
 
 def turns(first: int, last: int, tokens: int = 0) -> tuple[Turn, ...]:
@@ -108,8 +110,8 @@ def _steps(random: Random, number: int) -> tuple[Step, ...]:
                 Step(kind="tool_result", body=body, call_id=call_id, tokens=tokens, is_error=random.random() < 0.3)
             )
         if random.random() < 0.5:
-            kind = random.choice(["text", "thinking"])
-            steps.append(Step(kind=kind, body=random.choice([*BLANKS, "Let me look."])))  # type: ignore[arg-type]
+            kind = random.choice(BETWEEN)
+            steps.append(Step(kind=kind, body=random.choice([*BLANKS, "Let me look."])))
     if random.random() < 0.4:
         random.shuffle(steps)
     return tuple(steps)

@@ -2,6 +2,7 @@
 
 import json
 from random import Random
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,8 +17,8 @@ from tests.context.stories import make
 from tests.context.strategies import Case, cases
 
 
-def block(tokens: int = 2_000, ref: str = "", **fields: str) -> Block:
-    return Block(text="x", component=fields.pop("component", "history"), ref=ref, tokens=tokens, **fields)  # type: ignore[arg-type]
+def block(tokens: int = 2_000, ref: str = "", component: str = "history", **fields: Any) -> Block:
+    return Block(text="x", component=component, ref=ref, tokens=tokens, **fields)
 
 
 def user(*blocks: Block) -> Message:

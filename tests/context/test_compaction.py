@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -303,10 +304,10 @@ def test_compaction_comes_before_trimming_for_any_fill_of_the_other_components(
     if bounded:
         conversation.policy = Policy(max_messages=20)
         conversation.limits = WindowLimits(max_messages=20)
+    fresh_ones: tuple[Literal["recall", "documents"], ...] = ("recall", "documents") if fresh else ()
     extras = [
-        Extra(component=name, text=text_of(int(budget.of(name) * fresh * 0.9)), tokens=1, ref=name)  # type: ignore[arg-type]
-        for name in ("recall", "documents")
-        if fresh
+        Extra(component=name, text=text_of(int(budget.of(name) * fresh * 0.9)), tokens=1, ref=name)
+        for name in fresh_ones
     ]
     side = max(4, budget.input_limit * percent // 200)
     for _ in range(200):

@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 
 from chat.context import rebuilding, recipes
@@ -93,9 +95,17 @@ def told(result: str, counter: Counter = COUNTER) -> Case:
     )
 
 
+def unanswered(words: str) -> Case:
+    """A message without a reply, of which next to nothing can be sent."""
+    one = Turn(number=1, prompt=words, prompt_tokens=100)
+    return Case(history=History(turns=(one,), last=1), prompt=Prompt(text="Hello " * 150, number=2), budget=split(900))
+
+
 @given(cases().map(thoughtless).map(lambda case: replace(case, extras=())))
 @example(told(" 她"))
-@example(told(" for (i ", scaled(0.7)))
+@example(told("[odd"))
+@example(told("x" * 12, scaled(0.7)))
+@example(unanswered("   Go on."))
 @settings(max_examples=100)
 def test_every_request_on_every_rung_is_made_again_byte_for_byte(case: Case) -> None:
     for built in down(case):
@@ -136,9 +146,9 @@ def sent() -> Assembled:
     return assemble(HISTORY, PROMPT, BUDGET, COUNTER, model=MODEL)
 
 
-def differing(**changed: object) -> dict[str, str]:
+def differing(**changed: Any) -> dict[str, str]:
     """The parts that are not what was sent, by ref, after some rows changed."""
-    sources = replace(rows(HISTORY, PROMPT), **changed)  # type: ignore[arg-type]
+    sources = replace(rows(HISTORY, PROMPT), **changed)
     found = again(sent(), HISTORY, PROMPT, sources)
     assert not found.verified
     assert (found.body is None) == any(piece.block is None for piece in found.pieces)
@@ -158,7 +168,7 @@ def test_it_is_told_which_part_was_edited_or_erased_since() -> None:
     assert differing(facts=reworded) == {"facts": "changed"}
 
 
-def test_our_own_wording_that_a_later_release_changed_is_told(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_our_own_wording_that_a_later_release_changed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assembled = sent()
     limit = next(line.budget for line in assembled.manifest.report if line.component == "documents")
     parts = rebuilding.read_parts(recorded(assembled.request, HISTORY, PROMPT, limit))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from chat.context import segments
-from chat.context.rebuilding import Piece, Rebuilt
+from chat.context.rebuilding import Piece, Rebuilt, State
 from chat.context.recipes import check
 from chat.context.segments import compare
 from chat.context.values import Block, Part
@@ -11,9 +11,9 @@ from chat.context.values import Block, Part
 OPENING = [("system", "system", "instructions", "Be plain."), ("user", "summaries", "S1", "They met.")]
 
 
-def piece(role: str, component: str, ref: str, text: str, *, cache: bool = False, state: str = "sent") -> Piece:
+def piece(role: str, component: str, ref: str, text: str, *, cache: bool = False, state: State = "sent") -> Piece:
     part = Part(role, component, ref, len(text), cache, check(text), ())
-    return Piece(part, Block(text=text, component=component, ref=ref), state)  # type: ignore[arg-type]
+    return Piece(part, Block(text=text, component=component, ref=ref), state)
 
 
 def said(number: int, *, cache: bool = False) -> list[Piece]:

@@ -139,7 +139,7 @@ async def test_it_says_which_part_was_edited_or_erased_since(start: Start) -> No
 
     assert told() == {}
     # What a person takes back is gone from later requests; what was sent is still known.
-    facts.forget(chat.session.pk, Fact.objects.filter(session=chat.session, turn__number=1).first().pk)  # type: ignore[union-attr]
+    facts.forget(chat.session.pk, Fact.objects.filter(session=chat.session, turn__number=1)[0].pk)
     documents.remove(chat.owner.pk, chat.session.pk, chat.session.documents.get().pk)
     assert told() == {}
     before = Turn.objects.get(pk=turn.parent_id)

@@ -1,7 +1,9 @@
 """Markdown becomes safe HTML, whole or block by block, and never holds up anybody for long."""
 
+import gc
 import re
 import time
+from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import pytest
@@ -14,6 +16,14 @@ from tests.hostile import STRINGS
 
 EVENT_HANDLER = re.compile(r"on\w+|style|srcdoc|src|action|formaction|background|hx-.*|data-.*", re.IGNORECASE)
 ADDRESS = re.compile(r"(https?://|mailto:)", re.IGNORECASE)
+
+
+@pytest.fixture(autouse=True)
+def uncollected() -> Iterator[None]:
+    """No garbage is collected meanwhile: that of a whole suite of tests takes longer than a rendering may."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 class Inspector(HTMLParser):
