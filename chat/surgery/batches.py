@@ -13,8 +13,8 @@ from django.utils import timezone
 from chat.flow import compactor, control
 from chat.models import Audit, Batch, BatchItem, ChatSession, Job, Turn
 from chat.store import leases
+from chat.store.portable.storing import counter_of
 from chat.surgery import auditing, operating, registry, weighing
-from chat.surgery.handling import counter
 from chat.surgery.values import Live, Operation, Refused, Weight
 
 KIND = "surgery"
@@ -130,7 +130,7 @@ def _compacted(ids: Sequence[UUID], known: Mapping[UUID, Weight]) -> dict[UUID, 
         some = ChatSession.objects.filter(pk__in=ids[start : start + weighing.BATCH]).select_related("instructions")
         for session in some:
             if session.model not in counters:
-                counters[session.model] = counter(session.model)
+                counters[session.model] = counter_of(session.model)
             figures = control.figures(session, counters[session.model])
             plan = control.preview(session, figures) if figures else None
             rest = known[session.pk].total - plan.leave if plan else 0

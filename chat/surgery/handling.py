@@ -8,21 +8,15 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from chat.context.budget import BudgetError
-from chat.context.tokens import Counter, Ratios
 from chat.flow import choosing, control
-from chat.models import Calibration, ChatSession
+from chat.models import ChatSession
 from chat.providers.base import ModelInfo
 from chat.store import coverage
+from chat.store.portable.storing import counter_of
 from chat.surgery.values import Done, Kind, Operation, Parameter, Refused
 
 NOTHING = partial(Refused, "nothing", "Nothing would change: it is so already.")
 MOST_MESSAGES = 2_000
-
-
-def counter(model: str) -> Counter:
-    """The counter of a model with what all processes have learnt of it."""
-    row = Calibration.objects.filter(pk=model).first()
-    return Counter(Ratios.from_dict(row.ratios)) if row else Counter()
 
 
 def _handle(session: ChatSession, **values: Any) -> Done:
@@ -59,7 +53,7 @@ def _model(session: ChatSession, values: Mapping[str, Any]) -> Done:
                 session,
                 ModelInfo(id=model, window=window),
                 session.instructions.text,
-                counter(model),
+                counter_of(model),
                 thinking=session.thinking,
             )
         except BudgetError:

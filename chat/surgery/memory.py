@@ -5,8 +5,9 @@ from typing import Any
 
 from chat.models import ChatSession, Fact, Summary
 from chat.store import coverage, facts, summaries
+from chat.store.portable.storing import counter_of
 from chat.store.summaries import Made
-from chat.surgery.handling import NOTHING, counter
+from chat.surgery.handling import NOTHING
 from chat.surgery.turns import figures
 from chat.surgery.values import Done, Kind, Operation, Parameter, Refused
 
@@ -55,7 +56,7 @@ def _edit_summary(session: ChatSession, values: Mapping[str, Any]) -> Done:
     old, text = active(session, values["summary"]), values["text"]
     if text == old.text:
         raise NOTHING()
-    tokens = counter(session.model).count(text)
+    tokens = counter_of(session.model).count(text)
     source = coverage.range_tokens(session.pk, old.first, old.last)
     if tokens >= source:
         raise Refused(

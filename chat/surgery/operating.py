@@ -232,8 +232,8 @@ def _preview(session: ChatSession, operation: Operation, try_it: Any, name: str 
 
 def locked(session_id: UUID | None) -> ChatSession:
     """The session with its instructions, its row locked. Raises Refused for one that is gone."""
-    session = ChatSession.objects.select_for_update(of=("self",)).select_related("instructions")
-    found = session.filter(pk=session_id, deleted_at__isnull=True).first()
+    rows = ChatSession.objects.select_for_update(of=("self",)).select_related("instructions")
+    found: ChatSession | None = rows.filter(pk=session_id, deleted_at__isnull=True).first()
     if found is None:
         raise GONE()
     return found

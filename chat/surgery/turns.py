@@ -11,9 +11,10 @@ from chat.flow.closing import compacts
 from chat.flow.control import Figures
 from chat.models import ChatSession, Turn
 from chat.store import documents, leases, marks, standing, undoing
+from chat.store.portable.storing import counter_of
 from chat.store.ranges import Ranges
 from chat.store.standing import placed
-from chat.surgery.handling import NOTHING, counter
+from chat.surgery.handling import NOTHING
 from chat.surgery.values import Done, Kind, Operation, Parameter, Refused
 from chat.surgery.weighing import count
 
@@ -33,7 +34,7 @@ def _trim(session: ChatSession, values: Mapping[str, Any]) -> Done:
 
 def figures(session: ChatSession) -> Figures:
     """What the session may hold. Raises Refused while nobody knows how large its model's window is."""
-    found = control.figures(session, counter(session.model))
+    found = control.figures(session, counter_of(session.model))
     if found is None:
         raise Refused("unknown_window", "It is not known yet how large the model's window is.")
     return found
@@ -88,7 +89,7 @@ def _include(session: ChatSession, values: Mapping[str, Any]) -> Done:
 
 
 def _most(session: ChatSession) -> int | None:
-    found = control.figures(session, counter(session.model))
+    found = control.figures(session, counter_of(session.model))
     return found.most(found.turns) if found else None
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef, Q, Subquery, Sum
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce, Greatest
 
 from chat.models import ChatSession, Document, Summary, Turn
@@ -93,7 +94,7 @@ def special(session_ids: Collection[UUID]) -> Iterator[ChatSession]:
         yield from ChatSession.objects.filter(odd, pk__in=some)
 
 
-def _rows(some: Sequence[UUID], last_turns: int | None) -> Iterator[tuple]:
+def _rows(some: Sequence[UUID], last_turns: int | None) -> Iterator[tuple[UUID, int, int, int, int, bool]]:
     """Of each session: its id, where its window starts, its turns, the tokens up to its last finished turn and up to
     the window, and whether a turn is live."""
     path = Turn.objects.filter(session=OuterRef("pk"), active=True)
@@ -111,7 +112,7 @@ def _rows(some: Sequence[UUID], last_turns: int | None) -> Iterator[tuple]:
         yield pk, first, turns, (parent if waiting else total), below, waiting
 
 
-def _sums(rows, some: Sequence[UUID]) -> dict[UUID, int]:
+def _sums(rows: QuerySet[Any], some: Sequence[UUID]) -> dict[UUID, int]:
     found = rows.filter(session_id__in=some).order_by().values("session_id").annotate(sum=Sum("tokens"))
     return {row["session_id"]: row["sum"] or 0 for row in found}
 

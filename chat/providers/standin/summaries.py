@@ -2,7 +2,9 @@
 
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, Literal
 
 from . import counting, language
@@ -94,11 +96,11 @@ def _listed(items: list[str]) -> str:
 
 
 def _hints(text: str) -> list[str]:
-    counts: dict[str, int] = {}
-    for word in re.findall(r"[A-Za-z][a-z-]{4,}", text):
-        if language.content_words(word):
-            counts[word.lower()] = counts.get(word.lower(), 0) + 1
-    return sorted(counts, key=lambda word: (-counts[word], word))[:6]
+    counts = Counter(word.lower() for word in re.findall(r"[A-Za-z][a-z-]{4,}", text))
+    commonest = (
+        word for word in sorted(counts, key=lambda word: (-counts[word], word)) if language.content_words(word)
+    )
+    return list(islice(commonest, 6))
 
 
 def _garbage(seed: int) -> str:
