@@ -9,6 +9,7 @@ from django.shortcuts import render
 
 from chat.admin import bars, desk, gauges, operations, troubles
 from chat.models import Audit, ChatSession, Document, Fact, Job, Manifest, Notice, Summary, Turn
+from chat.surgery.weighing import weigh
 
 TURNS_A_PAGE = 50
 MOST_ROWS = 100
@@ -55,7 +56,8 @@ def figures(session: ChatSession, gauge: gauges.Gauge) -> list[tuple[str, str, s
     """What stands at the top: name, figure, remark."""
     left = "" if gauge.turns_left is None else f"~{gauge.turns_left:,} turns until it is full"
     return [
-        ("Context", f"{bars.tokens(gauge.tokens)} of {bars.tokens(gauge.window)}", left),
+        ("At the last reply", f"{bars.tokens(gauge.tokens)} of {bars.tokens(gauge.window)}", left),
+        ("Next request", f"~{bars.tokens(weigh(session).total)}", "turns, summaries and documents that it will hold"),
         ("Turns", f"{session.turns_active:,}", f"{session.turns_total:,} with other versions"),
         ("Not covered", bars.tokens(session.open_tokens), "tokens of finished turns without a summary"),
         ("Word for word from", f"turn {session.window_from}", "what is older is summarised or left out"),

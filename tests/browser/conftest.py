@@ -220,7 +220,7 @@ def visit(site: Site, chromium: Browser, signed_in: dict[str, Any]) -> Iterator[
 
 def ready(page: Page) -> None:
     """Wait until the page's script has taken over; before, its forms are plain ones."""
-    expect(page.locator("#main:not(.ready)")).to_have_count(0)
+    expect(page.locator("main.main:not(.ready)")).to_have_count(0)
 
 
 def sign_in(page: Page, site: Site) -> None:
