@@ -12,9 +12,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import django
+from django.template.loader import render_to_string
 from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
+from tests import admin_pictures
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, PASSWORD, ROOT, USER, Site, free_port, ready, send
 
 WHERE = ROOT / "docs" / "screenshots"
@@ -85,10 +88,106 @@ def fresh(page: Page) -> None:
     ready(page)
 
 
+def choose(page: Page) -> None:
+    """Look at what answers, with another model chosen and not taken yet."""
+    page.locator("[popovertarget=choices]").first.click()
+    page.get_by_label("Extended thinking").check()
+
+
+def refuse(page: Page) -> None:
+    page.get_by_label("Username").fill(USER)
+    page.get_by_label("Password").fill("a guess")
+    page.get_by_role("button", name="Sign in").click()
+
+
+def search(page: Page) -> None:
+    """Look for something, where there is room for the list."""
+    if page.get_by_role("button", name="Open sidebar").is_visible():
+        page.get_by_role("button", name="Open sidebar").click()
+    page.get_by_role("searchbox", name="Search conversations").fill("pump")
+    page.locator("#found .hit").first.wait_for()
+
+
+def follow(title: str) -> Callable[[Page], object]:
+    """Open a conversation of the list, whether or not the list is in sight."""
+
+    def act(page: Page) -> None:
+        _open(page, page.locator("#list a", has_text=title).first.get_attribute("href") or "")
+
+    return act
+
+
+def share(page: Page) -> None:
+    page.get_by_role("link", name="Share").click()
+
+
+def drawer(page: Page) -> None:
+    page.get_by_role("button", name="Open sidebar").click()
+
+
+def lose_connection(page: Page) -> None:
+    """As when the server is gone: the socket closes, and what is asked of it comes to nothing."""
+    page.context.set_offline(True)
+    page.locator("#offline:not([hidden])").wait_for(timeout=20_000)
+    page.context.set_offline(False)
+
+
+def drawn(template: str) -> Act:
+    """A page that comes with an error: no address leads to it."""
+
+    def act(page: Page, demo: str) -> None:
+        page.route("**/drawn/", lambda route: route.fulfill(body=render_to_string(template), content_type="text/html"))
+        page.goto("/drawn/")
+        page.unroute("**/drawn/")
+
+    return act
+
+
+# What alice has talked about before, so that the list looks as it does after a few weeks.
+SEED = f"""
+from datetime import timedelta
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.utils import timezone
+call_command("migrate", verbosity=0)
+people = get_user_model().objects
+alice = people.create_superuser({USER!r}, password={PASSWORD!r}, first_name="Alice")
+people.create_user("nina", password={PASSWORD!r}, first_name="Nina")
+call_command("demo_session")
+from chat.models import ChatSession
+from tests.store.building import conversation
+from tests.web.conftest import add_turn
+now = timezone.now()
+talks = (("Bulk order, Café Nordlicht", 0, True), ("Grinder burr size, A-7702", 0, False),
+    ("Return policy wording, German", 1, False), ("Courier pickup fails for islands", 1, False),
+    ("Descaling guide, CD2 series", 4, False), ("Invoice mismatch A-7688", 5, False),
+    ("Water hardness by postcode", 6, False), ("Supplier terms, OPV kits", 40, False),
+    ("Spare parts price list 2027", 42, False))
+for title, days, unread in talks:
+    made = conversation(alice, 2, title=title, words="We talked about the pump and what its repair would cost.")
+    if title.startswith("Courier"):
+        add_turn(made, "Which islands does the courier leave out?", "The courier does not go to",
+                 status="failed", error="unavailable", stop_reason="", usage=None)
+    seen = 0 if unread else 9
+    ChatSession.objects.filter(pk=made.pk).update(updated_at=now - timedelta(days=days, minutes=5), seen=seen)
+"""
 ALL = ("light", "dark", "phone")
+# Who looks: alice, somebody who has just come, or nobody who is signed in.
+NEWCOMER, NOBODY = "nina", ""
+BY = {"welcome": NEWCOMER, "welcome-choices": NEWCOMER, "sign-in": NOBODY, "sign-in-refused": NOBODY, "sign-up": NOBODY,
+      "password": NOBODY}  # fmt: skip
 PICTURES: dict[str, tuple[Act, tuple[str, ...]]] = {
     "password": (go("/accounts/password/reset/"), ALL),
+    "sign-in": (go("/accounts/login/"), ALL),
+    "sign-in-refused": (then("/accounts/login/", refuse), ("light", "phone")),
+    "sign-up": (go("/accounts/signup/"), ("light", "phone")),
+    "welcome": (go("/"), ALL),
+    "welcome-choices": (then("/", choose), ("light", "phone")),
     "chat": (go("{demo}"), ALL),
+    "drawer": (then("{demo}", drawer), ("phone",)),
+    "search": (then("{demo}", search), ALL),
+    "failed": (then("{demo}", follow("Courier pickup fails for islands")), ALL),
+    "offline": (then("{demo}", lose_connection), ("light", "phone")),
     "empty": (then("/", fresh), ALL),
     "long": (then("/", fresh, say(LONG)), ("light", "phone")),
     "notice": (then("{demo}", open_notice), ALL),
@@ -107,9 +206,14 @@ PICTURES: dict[str, tuple[Act, tuple[str, ...]]] = {
     "import": (go("/import/"), ALL),
     "account": (go("/account/"), ALL),
     "instructions": (go("/instructions/"), ALL),
-    "missing": (go("/c/00000000-0000-4000-8000-000000000000/"), ALL),
+    "email": (go("/account/email/"), ("light", "phone")),
+    "delete-account": (go("/account/delete/"), ("light", "phone")),
+    "missing": (drawn("404.html"), ALL),
+    "broken": (drawn("500.html"), ("light", "dark")),
+    "share": (then("{demo}", press("More actions"), share), ALL),
     "monitoring": (go("/monitoring/"), ALL),
     "session": (lambda page, demo: _open(page, "/monitoring" + demo.replace("/c/", "/sessions/")), ("light", "dark")),
+    **admin_pictures.PICTURES,
 }  # fmt: skip
 
 
@@ -119,25 +223,22 @@ def _open(page: Page, path: str) -> None:
         ready(page)
 
 
-def looks(browser: Browser, site: Site, state: str) -> dict[str, Page]:
-    """A page for each way of looking, signed in."""
-    ways = {"light": DESK, "dark": DESK | {"color_scheme": "dark"}, "phone": PHONE}
-    return {
-        name: browser.new_context(base_url=site.url, storage_state=state, reduced_motion="reduce", **options).new_page()
-        for name, options in ways.items()
-    }
+WAYS = {"light": DESK, "dark": DESK | {"color_scheme": "dark"}, "phone": PHONE}
 
 
-def signed_in(browser: Browser, site: Site, file: str) -> str:
-    """Sign in once; the file with the browser's state."""
-    page = browser.new_context(base_url=site.url).new_page()
-    page.goto("/accounts/login/")
-    page.get_by_label("Username").fill(USER)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/c/*/")
-    page.context.storage_state(path=file)
-    return file
+def looks(browser: Browser, site: Site, name: str) -> dict[str, Page]:
+    """A page for each way of looking, signed in as this user; "": as nobody."""
+    common = {"base_url": site.url, "reduced_motion": "reduce"}
+    if name:
+        context = browser.new_context(**common)
+        page = context.new_page()
+        page.goto("/accounts/login/")
+        page.get_by_label("Username").fill(name)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("textbox", name="Message").wait_for()
+        common["storage_state"] = context.storage_state()
+    return {way: browser.new_context(**common, **options).new_page() for way, options in WAYS.items()}
 
 
 def main() -> int:
@@ -156,25 +257,23 @@ def main() -> int:
             "HOST": "127.0.0.1",
             "DJANGO_DEBUG": "1",
             "CHAT_STANDIN": "1",
+            "CHAT_SIGNUP": "1",
+            "DJANGO_SETTINGS_MODULE": "ctxsite.settings",
         }
+        os.environ.update(own)
+        django.setup()
         site = Site(url=f"http://127.0.0.1:{port}", environment=environment | own, log=Path(scratch) / "log")
-        site.python(
-            "from django.contrib.auth import get_user_model\n"
-            "from django.core.management import call_command\n"
-            "call_command('migrate', verbosity=0)\n"
-            f"get_user_model().objects.create_superuser({USER!r}, password={PASSWORD!r}, first_name='Alice')"
-        )
-        found = re.search(r"/c/\S+/", site.run("demo_session"))
+        found = re.search(r"/c/\S+/", site.python(SEED + admin_pictures.SEED))
         assert found, "no demo conversation"
         site.start()
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        pages = looks(browser, site, signed_in(browser, site, f"{scratch}/state.json"))
+        people = {who: looks(browser, site, who) for who in {USER, *(BY[name] for name in wanted if name in BY)}}
         # A first count by the API: before, there is no gauge.
-        then("{demo}", say("Is my machine still under warranty?"))(pages["light"], found[0])
+        then("{demo}", say("Is my machine still under warranty?"))(people[USER]["light"], found[0])
         for name in wanted:
             act, ways = PICTURES[name]
             for way in ways:
-                page = pages[way]
+                page = people[BY.get(name, USER)][way]
                 try:
                     act(page, found[0])
                     page.wait_for_timeout(SETTLE_MS)

@@ -188,7 +188,7 @@ def _models(current: str, chosen: str) -> list[dict[str, Any]]:
     return [
         {
             "id": name,
-            "name": notices.model_name(name),
+            "name": model_name(name),
             "window": about(known[name].window) if name in known else "",
             "chosen": name == chosen,
         }

@@ -53,7 +53,8 @@ const back = (view) => {
   view.querySelector("tr[aria-current] a")?.focus();
 };
 
-export const modelView = ({ scroll }) => {
+// The page of its own has no transcript to scroll.
+export const modelView = ({ scroll } = {}) => {
   document.addEventListener("click", (event) => {
     const at = (selector) => event.target.closest?.(selector);
     if (at("[data-copy-body]")) {

@@ -43,12 +43,17 @@ export const popovers = () => {
     (event) => ring(event) && !wasOpen && document.getElementById("context")?.showPopover(),
   );
   addEventListener("resize", () => document.querySelectorAll(".pop:popover-open").forEach(place));
-  // The gauge is replaced after each reply: who was reading it goes on reading.
+  // The gauge is replaced after each reply: who was reading it goes on reading, and who was on it stays on it.
   let open = false;
+  let held = false;
   document.addEventListener("htmx:oobBeforeSwap", (event) => {
-    if (event.detail.target.id === "gauge") open = Boolean(document.querySelector("#context:popover-open"));
+    if (event.detail.target.id !== "gauge") return;
+    open = Boolean(document.querySelector("#context:popover-open"));
+    held = event.detail.target.contains(document.activeElement);
   });
   document.addEventListener("htmx:oobAfterSwap", (event) => {
-    if (event.detail.target.id === "gauge" && open) document.getElementById("context")?.showPopover();
+    if (event.detail.target.id !== "gauge") return;
+    if (held) document.querySelector(".gauge button")?.focus({ preventScroll: true });
+    if (open) document.getElementById("context")?.showPopover();
   });
 };

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -122,6 +123,7 @@ def site() -> Iterator[Site]:
                 # A script types faster than anybody; what it may use in a day is for the test that is about it.
                 "CHAT_MESSAGES_PER_MINUTE": "0",
                 "CHAT_LIVE_TURNS": "0",
+                "CHAT_SIGNUP": "1",
                 "CHAT_TOKENS_PER_DAY": str(TOKENS_PER_DAY),
             },
             log=Path(directory) / "log",
@@ -136,6 +138,12 @@ def site() -> Iterator[Site]:
         site.start()
         yield site
         assert site.stop() == 0, site.log.read_text()[-3000:]
+
+
+@pytest.fixture(scope="session")
+def demo(site: Site) -> str:
+    """The path of alice's demo conversation: long, with a compression, imported as if from elsewhere."""
+    return re.findall(r"/c/\S+/", site.run("demo_session", "--user", USER))[-1]
 
 
 @pytest.fixture(scope="session")
@@ -169,11 +177,15 @@ class Visitor:
     outside: list[str] = field(default_factory=list)
 
     def __call__(self, path: str = "/", *, anonymous: bool = False, **options: Any) -> Page:
+        return self.tab(self.context(anonymous=anonymous, **options), path)
+
+    def context(self, *, anonymous: bool = False, **options: Any) -> BrowserContext:
+        """A browser of its own."""
         context = self.chromium.new_context(
             **{"viewport": {"width": 1280, "height": 800}, "storage_state": None if anonymous else self.state} | options
         )
         self.contexts.append(context)
-        return self.tab(context, path)
+        return context
 
     def tab(self, context: BrowserContext, path: str) -> Page:
         """One more tab of the same browser."""
@@ -188,16 +200,12 @@ class Visitor:
         return page
 
     def new_chat(self, **options: Any) -> Page:
-        """A page with a conversation in which nothing has been said."""
-        page = self("/", **options)
-        fresh = page.url
-        page.get_by_role("button", name="New chat").click()
-        expect(page.get_by_role("textbox", name="Message")).to_be_visible()
-        page.wait_for_function(
-            "(before) => location.href !== before && document.querySelector('[data-session]')", arg=fresh
-        )
-        ready(page)
-        return page
+        """A page with a conversation in which nothing has been said: made as the button makes it, without its page."""
+        context = self.context(**options)
+        token = next(cookie["value"] for cookie in context.cookies() if cookie["name"] == "csrftoken")
+        headers = {"X-CSRFToken": token, "Accept": "application/json"}
+        made = context.request.post(self.site.url + "/new/", headers=headers)
+        return self.tab(context, made.json()["url"])
 
     def _console(self, line: Any) -> None:
         if line.type == "error" and not any(word in line.text for word in NETWORK):

@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import problems
 from tests.browser.conftest import ask, settled
-from tests.browser.test_access import problems
 from tests.documents.files import pdf
 
 pytestmark = pytest.mark.browser

@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import problems
 from tests.browser.conftest import ask, last_reply, ready, settled
-from tests.browser.test_access import problems
 
 pytestmark = pytest.mark.browser
 
@@ -43,6 +43,10 @@ def test_a_compression_is_read_pinned_from_taken_back_and_given_again(visit, add
     note.locator("summary").first.click()
     expect(note.get_by_text(re.compile(r"Restoring adds \d.*past the mark at", re.DOTALL))).to_be_visible()
     expect(note.get_by_text("A-7731").first).to_be_visible()
+    note.get_by_role("link", name="View originals").press("Enter")
+    first = page.get_by_role("article", name="Turn 1", exact=True)
+    expect(first).to_be_focused()
+    expect(first).to_be_in_viewport()
     note.locator("summary", has_text="Pin a turn").click()
     note.get_by_role("button", name="Pin turn 3", exact=True).click()
     # The list goes on from there, and the turn says so.
@@ -101,11 +105,26 @@ def test_who_wants_to_be_asked_is_asked_sees_the_price_and_decides(visit, addres
     page.get_by_role("button", name=re.compile("Leave out")).click()
     expect(newest).to_contain_text("Left out: the model does not see this turn.")
     assert "A-7731" in ask(page, "What is my order number?")
+    taken = page.get_by_role("article", name="Turn 17", exact=True)
+    taken.get_by_role("button", name="Include again").press("Enter")
+    expect(taken.get_by_text("Left out")).to_have_count(0)
+    # Who never wants to be compressed says so once.
+    page.get_by_role("button", name="More actions").click()
+    page.get_by_role("radio", name=re.compile("^never")).check()
+    with page.expect_navigation():
+        page.get_by_role("dialog", name="Conversation").get_by_role("button", name="Save").click()
+    ready(page)
+    page.get_by_role("button", name="More actions").click()
+    expect(page.get_by_role("radio", name=re.compile("^never"))).to_be_checked()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="What the context is made of").click()
+    expect(page.get_by_role("dialog", name="Context").get_by_text("leaves out from")).to_be_visible()
 
 
-def test_the_gauge_tells_all_by_keyboard_with_what_is_being_written(visit, addresses):
-    page = visit(addresses[2])
-    ask(page, "What is my order number?")
+def test_the_gauge_tells_all_by_keyboard_with_what_is_being_written(visit):
+    # A new one: in a full one a compaction may end meanwhile, and the gauge fall by thousands.
+    page = visit.new_chat()
+    ask(page, "My order number is A-7731.")
     box = page.get_by_role("textbox", name="Message")
     meter = page.get_by_role("meter", name="Context used")
     before = int(meter.get_attribute("aria-valuenow"))

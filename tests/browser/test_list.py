@@ -5,13 +5,15 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import problems
 from tests.browser.conftest import ask, ready, send, settled
-from tests.browser.test_access import problems
 
 pytestmark = pytest.mark.browser
 
 SEED = """
+from datetime import timedelta
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 from chat.models import ChatSession, Turn
 from tests.store.building import compress, conversation
 alice = get_user_model().objects.get(username='alice')
@@ -20,6 +22,12 @@ for title in ('Fjords', 'Sourdough'):
 long = conversation(alice, 300, title='The garden', words='We talked about the pump.')
 Turn.objects.filter(session=long, number=37).update(prompt='The <b>zeppelin</b> lost its rudder.', reply='How sad.')
 compress(long, (1, 60))
+# Older ones, more than a page of the list.
+begun = timezone.now()
+ChatSession.objects.bulk_create(
+    ChatSession(owner=alice, title=f'Letter {n}', model=long.model, strategy=long.strategy, turns_total=1,
+                instructions=long.instructions, updated_at=begun - timedelta(days=1 if n < 3 else 40 * n))
+    for n in range(1, 71))
 ChatSession.objects.filter(owner=alice).update(seen=300)
 print(long.pk)
 """
@@ -107,7 +115,6 @@ def test_a_hit_in_a_compressed_part_opens_the_conversation_there(visit, garden):
     assert "zeppelin" not in page.url
     target = page.get_by_role("article", name="Turn 37", exact=True)
     expect(target).to_be_in_viewport()
-    expect(page.get_by_role("article")).to_have_count(50)
     # Newer turns come as one scrolls down, the place stays; a message is answered at the end.
     page.locator(".later").scroll_into_view_if_needed()
     expect(page.get_by_role("article", name="Turn 90", exact=True)).to_be_attached()
@@ -133,14 +140,39 @@ def test_the_list_follows_what_runs_elsewhere_and_titles_come_by_themselves(visi
     other.wait_for_function("(before) => !location.href.endsWith(before)", arg=garden)
     ready(other)
     send(other, "Please help me to plan a very long walk along the coast. Write a longer text.")
-    # Who comes back to the tab sees it running, then that there is something new, and its better title.
+    # Nobody sees its end there. Who comes back to the first tab sees it running, and then that there is something new.
+    expect(other.locator('article[aria-busy="true"]')).to_have_count(1)
+    other.close()
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     nav = page.get_by_role("navigation", name="Conversations")
-    expect(nav.get_by_text("Please help me to plan a very long walk along the coast.")).to_be_visible()
-    settled(other)
-    expect(other.get_by_role("heading", level=1)).to_have_text("Help me to plan a very")
-    expect(nav.get_by_text("Help me to plan a very")).to_be_visible(timeout=15_000)
+    expect(nav.get_by_role("img", name="Reply running")).to_be_visible()
+    dot = nav.get_by_role("img", name="New reply")
+    expect(dot).to_be_visible(timeout=20_000)
     expect(nav.get_by_role("img", name="Reply running")).to_have_count(0)
+    better = nav.get_by_role("link", name="Help me to plan a very")
+    expect(better).to_be_visible(timeout=15_000)
+    better.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Help me to plan a very")
+    expect(page.get_by_role("article")).to_have_count(1)
+    expect(dot).to_have_count(0)
+
+
+def test_the_list_is_grouped_by_date_and_goes_on_as_one_scrolls(visit, garden):
+    page = visit(garden)
+    headings = page.locator("#list h2")
+    expect(headings.filter(has_text="Today")).to_be_visible()
+    expect(headings.filter(has_text="Yesterday")).to_have_count(1)
+    expect(page.get_by_role("link", name="Letter 70", exact=True)).to_have_count(0)
+    before = page.locator("#list li").count()
+    page.locator("#list").hover()
+    page.mouse.wheel(0, 100_000)
+    expect(page.get_by_role("link", name="Letter 70", exact=True)).to_be_attached()
+    assert page.locator("#list li").count() > before
+    said = headings.all_inner_texts()
+    assert len(said) == len(set(said)) > 5, "each heading stands there once"
+    assert page.locator("#list li").count() == len(
+        set(page.locator("#list li").evaluate_all("(all) => all.map((one) => one.id)"))
+    )
 
 
 def test_a_temporary_chat_is_in_no_list(visit, garden):

@@ -4,21 +4,16 @@ import hashlib
 import json
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from tests.browser.axe import problems
 from tests.browser.conftest import ask
 
 pytestmark = pytest.mark.browser
 
 
-def problems(page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {node['html'][:600]}" for one in found for node in one["nodes"]]
-
-
 def test_two_turns_are_compared_and_are_what_the_upstream_received(site, visit):
-    page = visit.new_chat()
+    page = visit.new_chat(permissions=["clipboard-read", "clipboard-write"])
     ask(page, "My order number is A-7731.")
     ask(page, "What is my order number?")
     opener = page.get_by_role("article").last.get_by_role("button", name="What the model sees")
@@ -47,8 +42,9 @@ def test_two_turns_are_compared_and_are_what_the_upstream_received(site, visit):
     expect(first).to_be_focused()
 
     # What "Copy as JSON" copies is, to the byte, what its hash says was sent.
-    copy = dialog.get_by_role("link", name="Copy as JSON")
-    body = page.request.get(site.url + copy.get_attribute("href")).json()
+    dialog.get_by_role("link", name="Copy as JSON").press("Enter")
+    expect(page.locator("#announcer")).to_have_text("The request is in the clipboard.")
+    body = json.loads(page.evaluate("navigator.clipboard.readText()"))
     said = body["messages"][-1]["content"][-1]["text"]
     assert said == "What is my order number?"
     canonical = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -8,8 +8,8 @@ import zipfile
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import problems
 from tests.browser.conftest import ready
-from tests.browser.test_access import problems
 from tests.web.test_moving import ATTACKS, PLAN, SOURDOUGH, zipped
 
 pytestmark = pytest.mark.browser
@@ -61,10 +61,13 @@ def test_conversations_of_elsewhere_come_in_and_go_out_and_come_back_equal(visit
 
 def test_a_link_is_shared_read_by_a_stranger_and_revoked(visit, site):
     page = visit("/import/", base_url=site.url, permissions=["clipboard-read", "clipboard-write"])
-    said = [{"sender": "human", "text": "Is it done?"}, {"sender": "assistant", "text": "Done."}]
+    said = [{"sender": "human", "text": "Is it done?"}, {"sender": "assistant", "text": "Done: $E = mc^2$."}]
     bring_in(page, "conversations.json", json.dumps([{"name": "For Lena", "chat_messages": said}]).encode())
     page.get_by_role("link", name="For Lena").click()
     ready(page)
+    formula = page.get_by_role("article").locator("math")
+    expect(formula.locator("msup")).to_have_text("c2")
+    assert formula.bounding_box()["width"] > 30
     page.get_by_role("button", name="More actions").focus()
     page.keyboard.press("Enter")
     page.get_by_role("link", name="Share").focus()
@@ -77,7 +80,8 @@ def test_a_link_is_shared_read_by_a_stranger_and_revoked(visit, site):
     address = page.evaluate("navigator.clipboard.readText()")
     assert address == dialog.get_by_label("Address").input_value()
     stranger = visit(address.removeprefix(site.url), anonymous=True, color_scheme="dark")
-    expect(stranger.get_by_role("article")).to_contain_text("Done.")
+    expect(stranger.get_by_role("article")).to_contain_text("Done")
+    expect(stranger.get_by_role("article").locator("math")).to_be_visible()
     assert stranger.get_by_role("button").count() == stranger.get_by_role("textbox").count() == 0
     assert stranger.evaluate("document.scripts.length") == 0
     assert problems(stranger) == []

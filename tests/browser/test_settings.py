@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import problems
 from tests.browser.conftest import ask, ready, settled
-from tests.browser.test_access import problems
 
 pytestmark = pytest.mark.browser
 

@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import everywhere
 from tests.browser.conftest import ask, last_reply, ready, send, settled, sign_in
 
 pytestmark = pytest.mark.browser
@@ -68,59 +69,90 @@ class TestTheFirstMessage:
         block.get_by_role("button", name="Copy").click()
         assert page.evaluate("navigator.clipboard.readText()") == block.locator("pre").inner_text()
         article.hover()
-        article.locator(".tools").get_by_role("button", name="Copy").click()
+        own, whole = article.locator(".tools").get_by_role("button", name="Copy").all()
+        own.click()
+        said = "Write a longer text about water hardness, with a table and code."
+        assert page.evaluate("navigator.clipboard.readText()") == said
+        whole.click()
         copied = page.evaluate("navigator.clipboard.readText()")
         assert "```" in copied
         assert block.locator("pre").inner_text().strip() in copied
 
-    def test_the_gauge_shows_two_numbers_and_they_add_up(self, visit):
+    def test_the_gauge_shows_two_numbers_that_add_up_and_stays_open_for_whoever_reads(self, visit):
         page = visit.new_chat()
-        expect(page.get_by_role("meter", name="Context used")).to_have_count(0)
-        ask(page, "My order number is A-7731.")
         meter = page.get_by_role("meter", name="Context used")
+        expect(meter).to_have_count(0)
+        ask(page, "My order number is A-7731.")
         assert meter.get_attribute("aria-valuemax") == "16000"
         assert 0 < int(meter.get_attribute("aria-valuenow")) < 2000
-        page.get_by_role("button", name="What the context is made of").click()
-        panel = page.get_by_role("dialog", name="Context")
-        expect(panel).to_be_visible()
-        amounts = [float(text.split()[0].lstrip("~")) for text in panel.locator("tr td:nth-child(4)").all_inner_texts()]
-        assert round(sum(amounts), 1) == 16.0
-
-    def test_a_click_on_the_ring_opens_and_closes_what_the_context_is_made_of(self, visit):
-        page = visit.new_chat()
-        ask(page, "My order number is A-7731.")
+        # Beside the ring, and all of it where one points at it.
+        gauge = page.locator(".gauge")
+        expect(gauge).to_have_text(re.compile(r"^\s*\d\.\d k / 16 k\s+~\d+ turns left\s*$"), use_inner_text=True)
+        gauge.hover()
+        assert re.fullmatch(r"Context \d\.\d k / 16 k \(\d+ %\), ~\d+ turns left", gauge.get_attribute("title"))
         panel = page.get_by_role("dialog", name="Context")
         for shown in (True, False, True):
-            page.get_by_role("meter", name="Context used").click()
+            meter.click()
             expect(panel).to_be_visible(visible=shown)
+        amounts = [float(text.split()[0].lstrip("~")) for text in panel.locator("tr td:nth-child(4)").all_inner_texts()]
+        assert round(sum(amounts), 1) == 16.0
+        page.keyboard.press("Escape")
 
-    def test_whoever_reads_the_gauge_goes_on_reading_when_a_reply_ends(self, visit):
-        page = visit.new_chat()
-        ask(page, "My order number is A-7731.")
         send(page, "Write a longer text about water hardness, with a table and code.")
         page.get_by_role("button", name="What the context is made of").click()
-        panel = page.get_by_role("dialog", name="Context")
         before = panel.get_by_role("heading").inner_text()
         expect(panel.get_by_role("heading")).not_to_have_text(before, timeout=20_000)
         expect(panel).to_be_visible()
+        page.keyboard.press("Escape")
+        # Where there is no room, the ring alone.
+        page.set_viewport_size({"width": 320, "height": 640})
+        expect(gauge).to_have_text("", use_inner_text=True)
+        expect(meter).to_be_visible()
 
-    def test_the_welcome_page_sends_the_first_message_of_a_new_conversation(self, visit, site):
+    def test_the_welcome_page_begins_a_conversation_with_what_was_chosen_there(self, visit, site):
         site.python(
             "from django.contrib.auth import get_user_model as model\n"
-            "model().objects.create_user('newcomer', password='another long password')"
+            "from chat.store import presets\n"
+            "newcomer = model().objects.create_user('newcomer', password='another long password')\n"
+            "presets.save(newcomer, None, name='Shop', text='Answer like a good shop.')"
         )
         page = visit("/accounts/login/", anonymous=True)
         page.get_by_label("Username").fill("newcomer")
         page.get_by_label("Password").fill("another long password")
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("heading", name="Hello, newcomer")).to_be_visible()
+        ready(page)
+        assert everywhere(page) == []
+        chooser, name = page.get_by_title("Model, instructions, thinking"), page.locator("#model-name")
+        panel = page.get_by_role("dialog", name="What answers")
+        chooser.press("Enter")
+        panel.get_by_label("Model").select_option(label="claude-haiku-4-5 · takes 16 k")
+        panel.get_by_label("Instructions").select_option(label="Shop")
+        panel.get_by_role("button", name="Use it").press("Enter")
+        expect(name).to_have_text("claude-haiku-4-5")
+        expect(chooser).to_be_focused()
         page.get_by_role("button", name=re.compile("Keep something in mind")).click()
         expect(page.get_by_role("textbox", name="Message")).to_have_value(re.compile("A-7731"))
         page.get_by_role("button", name="Send").click()
         page.wait_for_url(re.compile("/c/"))
+        ready(page)
         expect(page.get_by_role("article")).to_have_count(1)
         settled(page)
         expect(page.get_by_role("textbox", name="Message")).to_have_value("")
+        expect(name).to_have_text("claude-haiku-4-5")
+        article = page.get_by_role("article")
+        article.get_by_role("button", name="What the model sees").press("Enter")
+        sees = page.get_by_role("dialog", name="What the model sees")
+        sees.get_by_role("link", name="Instructions").click()
+        expect(sees.get_by_role("region", name="Selected segment")).to_contain_text("Answer like a good shop.")
+        page.keyboard.press("Escape")
+        # Another one in the middle of it.
+        chooser.click()
+        expect(panel.get_by_label("Instructions")).to_have_value(re.compile(r"\d+"))
+        panel.get_by_label("Model").select_option(label="claude-sonnet-4-6 · takes 16 k")
+        panel.get_by_role("button", name="Use it").click()
+        expect(name).to_have_text("claude-sonnet-4-6")
+        assert "A-7731" in ask(page, "What is my order number?")
 
 
 class TestAmnesia:
@@ -311,12 +343,12 @@ class TestWhileReading:
             "print(storing.store(model().objects.get(username='alice'), told).pk)"
         ).split()[-1]
         page = visit(f"/c/{address}/")
-        expect(page.get_by_role("article")).to_have_count(50)
+        expect(page.get_by_role("article")).to_have_count(30)
         expect(page.get_by_text("Question 120?")).to_be_in_viewport()
         scroll = page.locator("#scroll")
         scroll.evaluate("(box) => box.scrollTo(0, 0)")
-        expect(page.get_by_role("article")).to_have_count(100)
-        expect(page.get_by_text("Question 71?", exact=True)).to_be_in_viewport()
+        expect(page.get_by_role("article")).to_have_count(80)
+        expect(page.get_by_text("Question 91?", exact=True)).to_be_in_viewport()
         scroll.evaluate("(box) => box.scrollTo(0, 0)")
         expect(page.get_by_role("article")).to_have_count(120)
         expect(page.locator(".earlier")).to_have_count(0)

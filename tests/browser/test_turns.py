@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import problems
 from tests.browser.conftest import ask, last_reply, ready, send, settled
-from tests.browser.test_access import problems
 
 pytestmark = pytest.mark.browser
 

@@ -1,0 +1,46 @@
+"""axe-core on a page: what WCAG 2.2 AA asks for and a machine can tell, the size of targets (2.5.8) included.
+
+That rule is off in axe-core by default, because it is new in 2.2.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+from playwright.sync_api import Page
+
+SOURCE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+COLOURS = ("color-contrast", "link-in-text-block")
+"""The rules that a colour scheme decides: the others say the same of the same page in the dark."""
+NARROW = ("target-size", "scrollable-region-focusable")
+"""The rules that the room for a page decides."""
+WIDTHS = (390, 768, 1024, 1920, 320)
+"""Pixels, from the widest of the phones to the narrowest, where one stays."""
+
+
+def problems(page: Page, only: tuple[str, ...] = (), within: str = "") -> list[str]:
+    """What is wrong with the page as it stands, a line for each element. `only`: these rules; `within`: a selector."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(SOURCE)
+    options: dict[str, Any] = {"resultTypes": ["violations"]}
+    options |= {"runOnly": list(only)} if only else {"rules": {"target-size": {"enabled": True}}}
+    run = "([within, options]) => axe.run(within || document, options).then((all) => all.violations)"
+    found = page.evaluate(run, [within, options])
+    return [f"{one['id']}: {node['html'][:600]}" for one in found for node in one["nodes"]]
+
+
+def everywhere(page: Page, within: str = "") -> list[str]:
+    """As `problems`, in light and dark and on a phone; and what sticks out of the page at any width."""
+    size = page.viewport_size
+    assert size
+    found = problems(page, within=within)
+    page.emulate_media(color_scheme="dark")
+    found += [f"dark: {one}" for one in problems(page, COLOURS, within)]
+    page.emulate_media(color_scheme="light")
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            found.append(f"sticks out of {width} pixels")
+    found += [f"phone: {one}" for one in problems(page, NARROW, within)]
+    page.set_viewport_size(size)
+    return found
