@@ -1,12 +1,15 @@
 """Demo traffic is real traffic, and what was recorded of it equals the books of the stand-in that answered it."""
 
 import asyncio
+import csv
+import re
 from io import StringIO
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError
+from django.test import Client
 from django.utils import timezone
 from tqdm import tqdm
 
@@ -54,8 +57,20 @@ def verdict(found: Findings) -> str:
     return told.getvalue()
 
 
+def added_up(client: Client, who: Any) -> dict[str, float]:
+    """What the columns of the operator's tables come to."""
+    client.force_login(who)
+    told: dict[str, float] = {}
+    for page in ("users.csv", "charts/compactions.csv", "charts/errors.csv"):
+        for row in csv.DictReader(StringIO(client.get(f"/monitoring/{page}").content.decode())):
+            for name, value in row.items():
+                if re.fullmatch(r"\d+", value):
+                    told[name] = told.get(name, 0) + int(value)
+    return told
+
+
 def test_every_number_is_equal_and_one_record_lost_or_doubled_is_found(
-    played: tuple[demo.Traffic, dict[str, Any]],
+    played: tuple[demo.Traffic, dict[str, Any]], client: Client, olga: Any
 ) -> None:
     traffic, given = played
     found = Findings(traffic, **given)
@@ -67,6 +82,16 @@ def test_every_number_is_equal_and_one_record_lost_or_doubled_is_found(
     assert sums["cache_write"] > 0
     assert {"compaction", "rung", "gate_rejected (rejected)"} <= set(found._kinds())
     assert {"complete", "refused", "failed"} <= set(traffic.ends)
+
+    on_pages = added_up(client, olga)
+    assert on_pages["calls"] == sums["calls"]
+    assert on_pages["input_tokens"] == sums["input"] + sums["cache_read"] + sums["cache_write"]
+    assert [on_pages[f"{kind}_tokens"] for kind in ("cache_read", "cache_write", "output")] == [
+        sums[kind] for kind in ("cache_read", "cache_write", "output")
+    ]
+    assert on_pages["compactions_n"] == found.said["compactions"]
+    assert on_pages["context_overflow_n"] == sums["reply context_overflow"]
+    assert on_pages["overloaded_n"] == sums["reply overloaded"]
 
     replies = ModelCall.objects.filter(purpose="reply", outcome="ok").order_by("input")
     lost, doubled = replies[0], replies[1]
