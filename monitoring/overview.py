@@ -82,15 +82,21 @@ def draw(code: str, points: list[Point], chosen: Filter, today: over.Today | Non
 
 
 def sharper(points: list[Point], chosen: Filter) -> saying.Fall | None:
-    """The fall of the hit rate, to the five minutes in which it began."""
-    found = saying.fall([(point.start, point.replies) for point in points])
-    if found is None or chosen.span.step <= 5 * filters.MINUTE or len(points) < 2:
+    """The deepest fall of the hit rate, to the five minutes in which it began.
+
+    A day is looked through by five minutes, since a quarter of an hour can hide one; longer spans by their points,
+    and then the point that fell by five minutes.
+    """
+    five, step = 5 * filters.MINUTE, points[1].start - points[0].start if len(points) > 1 else chosen.span.step
+    asked = {"model": chosen.model or None, "strategy": chosen.strategy or None, "user": chosen.user}
+    rates = [(point.start, point.replies) for point in points]
+    if step > five and chosen.span.length <= filters.DAY:
+        finer = rolled.between(points[0].start, points[-1].start + step, step=five, purpose="reply", **asked)
+        return saying.fall(sorted(finer.items()))
+    found = saying.fall(rates)
+    if found is None or step <= five:
         return found
-    step = points[1].start - points[0].start
-    finer = rolled.between(
-        found.at, found.at + step, step=5 * filters.MINUTE, purpose="reply", model=chosen.model or None,
-        strategy=chosen.strategy or None, user=chosen.user,
-    )  # fmt: skip
+    finer = rolled.between(found.at, found.at + step, step=five, purpose="reply", **asked)
     return saying.sharpened(found, sorted(finer.items()))
 
 

@@ -3,6 +3,7 @@
 Pure: made from the same values as the picture; `say` translates a sentence before its figures are put in.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -47,36 +48,56 @@ def fall(points: Sequence[tuple[datetime, Figures | None]]) -> Fall | None:
     known = [(start, each) for start, each in points if each is not None and each.size]
     deepest: tuple[float, int, float] | None = None
     for index in range(1, len(known)):
-        earlier = [each for _, each in known[max(0, index - BEFORE) : index]]
+        earlier = earlier_of(known, index)
         size = sum(each.size for each in earlier)
         before = sum(each.cache_read for each in earlier) / size
         depth = before - (known[index][1].hit_rate or 0.0)
-        if depth >= FALL and (deepest is None or depth > deepest[0]):
+        # New sessions find no cache either: only what was broken is a fall with a cause.
+        if depth >= FALL and known[index][1].misses and (deepest is None or depth > deepest[0]):
             deepest = depth, index, before
     if deepest is None:
         return None
     _, index, before = deepest
     at, there = known[index]
     back = next((start for start, each in known[index + 1 :] if (each.hit_rate or 0.0) > before - FALL), None)
-    cause = top(there.misses)
+    # What broke caches before did not make them fall now: the cause is what broke more than it used to.
+    calls, usual = sum(each.calls for each in earlier_of(known, index)), Counter[str]()
+    for each in earlier_of(known, index):
+        usual.update(each.misses)
+    more = {code: n - usual[code] / calls * there.calls for code, n in there.misses.items()}
+    cause = max(more, key=lambda code: (more[code], code))
     return Fall(
         at=at,
         before=before,
         after=there.hit_rate or 0.0,
-        cause=cause or "",
-        breaks=there.misses.get(cause or "", 0),
+        cause=cause,
+        breaks=there.misses[cause],
         all=sum(there.misses.values()),
         back=back,
     )
 
 
+def earlier_of(known: Sequence[tuple[datetime, Figures]], index: int) -> list[Figures]:
+    """The points before this one that it is compared with."""
+    return [each for _, each in known[max(0, index - BEFORE) : index]]
+
+
 def sharpened(found: Fall, finer: Sequence[tuple[datetime, Figures]]) -> Fall:
-    """The same fall with the finer step in which it began: the first that lies as deep, or the deepest."""
+    """The same fall by finer steps: when it began, how deep it was there, and when it was over if that was within."""
     known = [(start, each) for start, each in finer if each.size]
-    if not known:
+    low = next((at for at, (_, each) in enumerate(known) if found.before - (each.hit_rate or 0.0) >= FALL), None)
+    if low is None:
         return found
-    low = [start for start, each in known if found.before - (each.hit_rate or 0.0) >= FALL]
-    return replace(found, at=low[0]) if low else found
+    start, there = known[low]
+    back = next((at for at, each in known[low + 1 :] if (each.hit_rate or 0.0) > found.before - FALL), None)
+    return replace(
+        found,
+        at=start,
+        after=there.hit_rate or 0.0,
+        breaks=there.misses.get(found.cause, 0),
+        all=sum(there.misses.values()),
+        back=back or found.back,
+    )
 
 
 def top(counts: Mapping[str, int]) -> str | None:
@@ -105,10 +126,7 @@ def of_cache(
         "all": figures.whole(found.all),
         "back": clock(found.back, newest) if found.back else "",
     }
-    if not found.cause:
-        sentence = say("Fell from {before} to {after} at {at}: new sessions, no cache was broken")
-    else:
-        sentence = say("Fell from {before} to {after} at {at}: {cause} ({n} of {all} breaks)")
+    sentence = say("Fell from {before} to {after} at {at}: {cause} ({n} of {all} breaks)")
     end = say("; back since {back}.") if found.back else "."
     return (sentence + end).format(**values)
 

@@ -128,10 +128,9 @@ def components(points: Sequence[Point], chosen: Filter) -> Drawn:
     )
 
 
-def cache(points: Sequence[Point], chosen: Filter, found: saying.Fall | None = None) -> Drawn:
-    """The hit rate, reuse, and what broke caches."""
+def cache(points: Sequence[Point], chosen: Filter, found: saying.Fall | None) -> Drawn:
+    """The hit rate, reuse, and what broke caches; `found` is the fall that the sentence is about."""
     rates = [(point.start, point.replies) for point in points]
-    found = found or saying.fall(rates)
     all_ = whole(points)
     breaks = sum(all_.misses.values())
     rows = rows_of(
