@@ -86,7 +86,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 INSTALLED_APPS = [
     "chat",
     "monitoring",
-    "django.contrib.admin",
+    "ctxsite.administration.Administration",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -109,6 +109,7 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "chat.web.readonly.reading_only",
     "chat.web.readonly.reading_only",
     "ctxsite.rotation.renewing",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -356,6 +357,10 @@ CHAT_IN_REDIS = {
     "rates": "chat.store.redisrates.RedisRates",
 }
 CHAT_WINDOW_CACHE_S = env.int("CHAT_WINDOW_CACHE_S", default=600)
+# Where the administration finds how full a conversation is, and what calls cost: by name, because the chat knows
+# nothing of monitoring.
+CHAT_GAUGE_MODEL = "monitoring.SessionGauge"
+CHAT_CALL_MODEL = "monitoring.ModelCall"
 # Where the administration finds how full a conversation is, and what calls cost: by name, because the chat knows
 # nothing of monitoring.
 CHAT_GAUGE_MODEL = "monitoring.SessionGauge"

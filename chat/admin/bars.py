@@ -16,6 +16,7 @@ NONE = "–"
 SPACE = "\u00a0"
 WIDTH, HEIGHT = 120, 10
 TICKS = (0.7, 0.8)
+HATCH = 3
 
 
 def tokens(count: float | None) -> str:
@@ -93,9 +94,13 @@ class Bar:
                 wide = max(1.0, _at(self.most) - _at(self.after))
                 parts.append(
                     format_html(
-                        '<rect class="hatch" x="{}" width="{}" height="{}"></rect>', _at(self.after), wide, HEIGHT
+                        '<rect class="range" x="{}" width="{}" height="{}"></rect>', _at(self.after), wide, HEIGHT
                     )
                 )
+                at = _at(self.after)
+                while at < _at(self.most):
+                    parts.append(format_html('<rect class="hatch" x="{}" width="1" height="{}"></rect>', at, HEIGHT))
+                    at = round(at + HATCH, 1)
         for tick in TICKS:
             at = tick * WIDTH
             parts.append(format_html('<line class="tick" x1="{}" x2="{}" y1="0" y2="{}"></line>', at, at, HEIGHT))

@@ -109,7 +109,7 @@ def page(request: HttpRequest, session_id: UUID, number: int) -> HttpResponse:
             "turn": turn,
             "story": [line(one) for one in story],
             "sentence": sentence(turn, story),
-            "now": (HOW[how], by if how == "summarised" else BY.get(by, "")),
+            "now": (HOW[how], f"by {by}" if how == "summarised" else BY.get(by, "")),
             "manifest": manifest,
             "runs": [run_line(Run(*one)) for one in manifest.ranges] if manifest else [],
             "parts": [part[:5] for part in manifest.parts] if manifest else [],

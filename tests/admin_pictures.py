@@ -1,0 +1,69 @@
+"""The pictures of the administration, for `python -m tests.screenshots`: its pages on a night that went wrong."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page
+
+from tests.browser.test_surgery import PREPARE
+
+Act = Callable[[Page, str], None]
+ALL = ("light", "dark", "phone")
+LIST = "/admin/chat/chatsession/"
+SEED = PREPARE
+
+
+def at(path: str) -> Act:
+    """Open an address; {own} is the demo conversation's page."""
+
+    def act(page: Page, demo: str) -> None:
+        page.goto(path.format(own=LIST + demo.strip("/").removeprefix("c/")))
+
+    return act
+
+
+def filled(path: str, label: str, value: str, button: str) -> Act:
+    """Open an address, fill one field in, press the button."""
+
+    def act(page: Page, demo: str) -> None:
+        at(path)(page, demo)
+        page.get_by_label(label).fill(value)
+        page.get_by_role("button", name=button, exact=True).click()
+        page.wait_for_load_state()
+
+    return act
+
+
+def previewed(page: Page, _demo: str) -> None:
+    """The preview of a compaction of all that are over 80 %."""
+    page.goto(f"{LIST}?q=night&over=80")
+    page.get_by_role("checkbox", name="Select all objects on this page for an action").check()
+    page.get_by_role("combobox", name="Action").select_option("compact")
+    page.get_by_role("button", name="Go").click()
+    page.get_by_role("heading", name="What will happen").wait_for()
+
+
+def watched(page: Page, demo: str) -> None:
+    """And its progress: in the first picture what comes of it, in the others what is left to do."""
+    previewed(page, demo)
+    if page.get_by_label("Reason").count():
+        page.get_by_label("Reason").fill("backlog of the night, alert backlog-age")
+        page.get_by_role("button", name="Compact now").click()
+        page.wait_for_url("**/admin/chat/batch/**")
+        page.get_by_text("100 %.").wait_for(timeout=30_000)
+    else:
+        page.goto("/admin/chat/batch/")
+        page.locator("#result_list tbody a").first.click()
+
+
+PICTURES: dict[str, tuple[Act, tuple[str, ...]]] = {
+    "admin-sessions": (at(f"{LIST}?q=night"), ALL),
+    "admin-none": (at(f"{LIST}?trouble=stuck"), ("light", "phone")),
+    "admin-session": (at("{own}/change/"), ALL),
+    "admin-turn": (at("{own}/turn/3/"), ALL),
+    "admin-trim": (filled("{own}/operate/trim/", "Turns to keep", "4", "Preview"), ALL),
+    "admin-refused": (filled("{own}/operate/pin/", "Turns", "the third", "Preview"), ("light", "phone")),
+    "admin-compact-many": (previewed, ALL),
+    "admin-progress": (watched, ALL),
+    "admin-switches": (at("/admin/chat/switches/"), ALL),
+    "admin-audit": (at("/admin/chat/audit/"), ALL),
+}
