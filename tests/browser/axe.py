@@ -14,8 +14,8 @@ COLOURS = ("color-contrast", "link-in-text-block")
 """The rules that a colour scheme decides: the others say the same of the same page in the dark."""
 NARROW = ("target-size", "scrollable-region-focusable")
 """The rules that the room for a page decides."""
-WIDTHS = (390, 768, 1024, 1920, 320)
-"""Pixels, from the widest of the phones to the narrowest, where one stays."""
+WIDTHS = (1920, 768, 320)
+"""Pixels: a large screen, where the list has just become a drawer, and the narrowest phone, where one stays."""
 
 
 def problems(page: Page, only: tuple[str, ...] = (), within: str = "") -> list[str]:
