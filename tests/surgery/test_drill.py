@@ -31,7 +31,8 @@ def test_a_drill_of_twelve_loses_nothing_and_leaves_nothing() -> None:
     found = drill(12)
     assert found["good"]
     assert (found["answered"], found["known"], found["errors"], found["violations"]) == (12, 12, {}, 0)
-    assert (found["sockets"], found["streams"], found["streams_live_meanwhile"]) == (8, 4, 4)
+    assert (found["sockets"], found["streams"], found["streams_broken"]) == (8, 4, 0)
+    assert found["beside_streams"] > 0
     assert found["fullest_before"] > 1 > 0.7 > found["fullest_after"]
     assert found["notices"] >= 12
     assert not ChatSession.objects.exists()
