@@ -30,6 +30,7 @@ export class Composer {
     this.running = !this.stopButton.hidden;
     this.ended = false;
     this.later = null;
+    this.timer = 0;
     this.say = document.getElementById("main").dataset;
     this.box.value ||= this.outbox.draft;
     this.box.addEventListener("input", () => this.#changed());
@@ -70,15 +71,21 @@ export class Composer {
   }
 
   send(message) {
-    const whole = this.outbox.hold(message);
+    clearTimeout(this.timer);
+    this.outbox.hold(message);
     this.#tell("");
     this.#draw();
     this.later?.draw();
-    this.transmit(whole);
+    this.transmit(this.outbox.leaves());
   }
 
+  // Called whenever it may have been lost; it goes when its pause is over.
   again() {
-    if (this.pending && !this.ended) this.transmit(this.pending);
+    clearTimeout(this.timer);
+    if (!this.pending || this.ended) return;
+    const { pause } = this.outbox;
+    if (pause) this.timer = setTimeout(() => this.again(), pause);
+    else this.transmit(this.outbox.leaves());
   }
 
   accepted({ client_id: id, turn }) {

@@ -4,6 +4,9 @@
 // tab left behind is taken over by the next one, under the same client id, so that it is stored once whoever sends it.
 
 const ORPHAN_AFTER_MS = 10_000;
+// What is on its way goes again no sooner than this after the last time, and each time twice as late.
+const LEAST_PAUSE_MS = 500;
+const MOST_PAUSE_MS = 20_000;
 
 // Storage may be full or forbidden; what can't be kept is no reason not to write.
 const quietly = (work) => {
@@ -31,6 +34,8 @@ export const uuid = () => {
 export class Outbox {
   #pending = null;
   #unsure = null;
+  #times = 0;
+  #went = 0;
 
   constructor(name) {
     this.draftKey = `draft:${name}`;
@@ -60,6 +65,21 @@ export class Outbox {
     return Boolean(kept) && Date.now() - kept.at <= ORPHAN_AFTER_MS;
   }
 
+  // The message goes now.
+  leaves() {
+    this.#times += 1;
+    this.#went = performance.now();
+    return this.#pending;
+  }
+
+  // In how many milliseconds it may go again. A server that hangs up on this very message would otherwise get it at
+  // once, each time that it lets the page in.
+  get pause() {
+    if (!this.#times) return 0;
+    const least = Math.min(MOST_PAUSE_MS, LEAST_PAUSE_MS * 2 ** (this.#times - 1));
+    return Math.max(0, this.#went + least - performance.now());
+  }
+
   // Kept until the server has answered. The same words after an answer that left it open go under the same id.
   hold(message) {
     const { client_id: _, ...unsure } = this.#unsure ?? {};
@@ -67,6 +87,7 @@ export class Outbox {
     const whole = { client_id: known ?? uuid(), ...message };
     this.#pending = whole;
     this.#unsure = null;
+    this.#times = 0;
     set(everywhere, this.#key(whole.client_id), JSON.stringify({ ...whole, at: Date.now() }));
     set(here, this.sendingKey, whole.client_id);
     return whole;

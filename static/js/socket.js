@@ -34,6 +34,7 @@ export class Socket {
   #owed = 0;
   #newest = null;
   #acked = 0;
+  #most = 64 * 1024;
   #ackTimer = 0;
 
   // on: { hello() -> frame, frame(frame), up(), down(reason) }
@@ -52,10 +53,13 @@ export class Socket {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  // Whether it left this page; what became of it, the answer tells.
+  // Whether it left this page; what became of it, the answer tells. One that is too long never leaves: it would close
+  // the socket. Signs that JSON escapes make a frame longer than its text.
   send(frame) {
     if (!this.up) return false;
-    this.#socket.send(JSON.stringify({ v: 1, ...frame }));
+    const text = JSON.stringify({ v: 1, ...frame });
+    if (text.length * 3 > this.#most && new TextEncoder().encode(text).length > this.#most) return false;
+    this.#socket.send(text);
     return true;
   }
 
@@ -103,6 +107,7 @@ export class Socket {
       this.#greeting = false;
       this.#since = performance.now();
       this.#beat = frame.heartbeat_s * 1000;
+      this.#most = frame.limits.frame;
       this.on.up();
     } else if (frame.type === "bye") {
       this.#after = frame.reconnect_after_ms ?? 0;

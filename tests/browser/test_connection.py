@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ask, last_reply, ready, send, settled
+from tests.browser.wires import wired
 from tests.faults.harness import measured
 
 pytestmark = pytest.mark.browser
@@ -32,54 +33,6 @@ SHOWN = """() => {
 
 def stored(page) -> str:
     return page.locator("article template.source").last.evaluate("(source) => source.content.textContent")
-
-
-class Wires:
-    """The page's websockets, as a test holds them: frames can be looked at, held back, made up; the wire can be cut."""
-
-    def __init__(self, page):
-        self.sent, self.came = [], []
-        self.deaf = False  # what the page says is lost
-        self.mute = lambda frame: False  # which frames of the server are lost
-        self.up = True
-        self._routes = []
-        page.route_web_socket(re.compile("/ws/c/"), self._route)
-
-    def _route(self, route):
-        if not self.up:
-            route.close(code=1011)
-            return
-        server = route.connect_to_server()
-        self._routes.append(route)
-        route.on_message(lambda text: self._out(server, text))
-        server.on_message(lambda text: self._in(route, text))
-
-    def _out(self, server, text):
-        self.sent.append(text)
-        if not self.deaf:
-            server.send(text)
-
-    def _in(self, route, text):
-        self.came.append(text)
-        if not self.mute(text):
-            route.send(text)
-
-    def say(self, text):
-        """A frame that the server never sent."""
-        self._routes[-1].send(text)
-
-    def close(self, code):
-        self._routes[-1].close(code=code)
-
-
-def wired(visit, path="/", **options):
-    """A new conversation behind wires."""
-    page = visit.new_chat(**options)
-    wires = Wires(page)
-    page.reload()
-    ready(page)
-    page.wait_for_function("() => document.getElementById('offline').hidden")
-    return page, wires
 
 
 class TestReloading:
