@@ -23,14 +23,16 @@ COLUMNS = (
 
 
 class Sessions(ChangeList):
-    """A page of the list. What stands beside the rows is fetched for the page, not for the table."""
+    """A page of the list. What stands in its rows is fetched for the page, not for the table: sorting a hundred
+    thousand rows with their users and turns beside them takes seconds, sorting their ids does not."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """The page, with gauges and troubles: five statements more, however long it is."""
+        """The page by its ids, then its rows, gauges and troubles: six statements more, however long it is."""
         super().get_results(request)
-        self.result_list = list(self.result_list)
         ids = [one.pk for one in self.result_list]
+        rows = ChatSession.objects.select_related("owner", "head").only(*COLUMNS).in_bulk(ids)
         known, wrong = gauges.of(ids), troubles.words(ids)
+        self.result_list = [rows[pk] for pk in ids if pk in rows]
         for one in self.result_list:
             one.gauge, one.wrong = known.get(one.pk, Gauge()), wrong.get(one.pk, [])
 
@@ -64,9 +66,12 @@ class ChatSessionAdmin(admin.ModelAdmin):
     # --- the list -----------------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ChatSession]:
-        """Only what the list shows: no word of anybody's is read."""
-        rows = super().get_queryset(request).annotate(share=gauges.share())
-        return rows.select_related("owner", "head").only(*COLUMNS)
+        """Ids alone; with how full each is where somebody sorts by it."""
+        rows = super().get_queryset(request).only("id")
+        column = str(self.list_display.index("fullness") + 1)
+        if any(part.lstrip("-") == column for part in request.GET.get("o", "").split(".")):
+            return rows.annotate(share=gauges.share())
+        return rows
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ChatSession], search_term: str
