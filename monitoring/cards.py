@@ -90,7 +90,7 @@ def cards(
 ) -> list[Card]:
     """All of them in reading order. `overflowed` are the turns that did, those answered, and the requests refused;
     `failing` the sessions whose strategy fails; `jobs` None where nobody told of the queue."""
-    span = saying.of_time(chosen.span.length, gettext)
+    span = saying.of_time(chosen.span.length)
     lately = max(1, chosen.span.lately // (points[1].start - points[0].start)) if len(points) > 1 else 1
     every, late = whole(points), whole(points[-lately:])
     every_call = folding.total(point.all for point in points if point.all)
@@ -138,7 +138,7 @@ def _live(points: Sequence[Point], full: Mapping[str, Any], late: Figures, every
 
 def _lately(chosen: Filter) -> str:
     minutes = int(chosen.span.lately.total_seconds() // 60)
-    return gettext("15 min") if minutes < 60 else saying.of_time(chosen.span.lately, gettext)
+    return gettext("15 min") if minutes < 60 else saying.of_time(chosen.span.lately)
 
 
 def _mean(points: Sequence[Point], full: Mapping[str, Any], every: Figures, span: str) -> Card:

@@ -122,14 +122,13 @@ def wrong(
         (
             gettext("Summariser"),
             "alert" if summariser.failing else "",
-            saying.of_summariser(summariser, gettext),
+            saying.of_summariser(summariser),
         ),
         (
             gettext("Overflows"),
             "alert" if lost else "watch" if overflows.turns else "",
             saying.of_overflows(
-                overflows.turns, overflows.answered, overflows.first, overflows.last, now, gettext
-            ),
+                overflows.turns, overflows.answered, overflows.first, overflows.last, now),
         ),
         (
             gettext("Model’s service"),

@@ -1,17 +1,17 @@
 """What the charts show, in sentences: they are the charts' text for screen readers, and the answers to questions.
 
-Pure: made from the same values as the picture; `say` translates a sentence before its figures are put in.
+Pure: made from the same values as the picture.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from django.utils.translation import gettext
+
 from monitoring import figures
 from monitoring.folding import Figures
-
-Say = Callable[[str], str]
 
 # A fall of the hit rate of so many points is worth a sentence: the default of the alert rule on it.
 FALL = 0.05
@@ -105,18 +105,16 @@ def top(counts: Mapping[str, int]) -> str | None:
     return min(counts, key=lambda code: (-counts[code], code), default=None)
 
 
-def of_cache(
-    points: Sequence[tuple[datetime, Figures | None]], found: Fall | None, causes: Mapping[str, str], say: Say = str
-) -> str:
+def of_cache(points: Sequence[tuple[datetime, Figures | None]], found: Fall | None, causes: Mapping[str, str]) -> str:
     """Why the cache hit rate fell, and when; or that it did not."""
     whole = [each for _, each in points if each is not None]
     size = sum(each.size for each in whole)
     if not size:
-        return say("No calls yet.")
+        return gettext("No calls yet.")
     newest = points[-1][0]
     if found is None:
         rate = figures.percent(sum(each.cache_read for each in whole) / size, 0)
-        return say("No fall of 5 points or more; {rate} of the input came from the cache.").format(rate=rate)
+        return gettext("No fall of 5 points or more; {rate} of the input came from the cache.").format(rate=rate)
     values = {
         "before": figures.percent(found.before, 0),
         "after": figures.percent(found.after, 0),
@@ -126,8 +124,8 @@ def of_cache(
         "all": figures.whole(found.all),
         "back": clock(found.back, newest) if found.back else "",
     }
-    sentence = say("Fell from {before} to {after} at {at}: {cause} ({n} of {all} breaks)")
-    end = say("; back since {back}.") if found.back else "."
+    sentence = gettext("Fell from {before} to {after} at {at}: {cause} ({n} of {all} breaks)")
+    end = gettext("; back since {back}.") if found.back else "."
     return (sentence + end).format(**values)
 
 
@@ -154,7 +152,7 @@ class Summariser:
         )
 
 
-def of_summariser(one: Summariser, say: Say = str) -> str:
+def of_summariser(one: Summariser) -> str:
     """Whether the summariser fails, and by what."""
     values = {
         "calls": figures.whole(one.calls),
@@ -168,25 +166,23 @@ def of_summariser(one: Summariser, say: Say = str) -> str:
     }
     out = []
     if one.failed:
-        out.append(say("{failed} of {calls} calls failed, most: {code}"))
+        out.append(gettext("{failed} of {calls} calls failed, most: {code}"))
     if one.refused:
-        out.append(say("the gate refused {refused}, most: {gate}"))
+        out.append(gettext("the gate refused {refused}, most: {gate}"))
     if one.oldest_s > 600:
-        out.append(say("{backlog} compactions wait, the oldest for {minutes} min"))
+        out.append(gettext("{backlog} compactions wait, the oldest for {minutes} min"))
     if one.failing:
-        return say("Failing: ").format() + ", ".join(out).format(**values) + "."
+        return gettext("Failing: ").format() + ", ".join(out).format(**values) + "."
     if not one.calls and not one.refused:
-        return say("Not failing: it was not needed.")
-    rest = say("{calls} calls, {committed} compactions; ") + (", ".join(out) if out else say("none failed"))
-    return say("Not failing: ") + rest.format(**values) + "."
+        return gettext("Not failing: it was not needed.")
+    rest = gettext("{calls} calls, {committed} compactions; ") + (", ".join(out) if out else gettext("none failed"))
+    return gettext("Not failing: ") + rest.format(**values) + "."
 
 
-def of_overflows(
-    turns: int, answered: int, first: datetime | None, last: datetime | None, now: datetime, say: Say = str
-) -> str:
+def of_overflows(turns: int, answered: int, first: datetime | None, last: datetime | None, now: datetime) -> str:
     """Whether what was too long for the model lost anything."""
     if not turns:
-        return say("None: no request was refused as too long.")
+        return gettext("None: no request was refused as too long.")
     values = {
         "turns": figures.whole(turns),
         "answered": figures.whole(answered),
@@ -194,15 +190,19 @@ def of_overflows(
         "first": clock(first, now) if first else "",
         "last": clock(last, now) if last else "",
     }
-    when = say("{turns} turns overflowed from {first} to {last}") if turns > 1 else say("1 turn overflowed at {last}")
+    when = (
+        gettext("{turns} turns overflowed from {first} to {last}")
+        if turns > 1
+        else gettext("1 turn overflowed at {last}")
+    )
     if answered == turns:
-        end = say("; nothing was lost: all answered by a smaller request, every word is kept in the transcript.")
+        end = gettext("; nothing was lost: all answered by a smaller request, every word is kept in the transcript.")
     else:
-        end = say("; {answered} answered, {lost} got no reply. What was written is kept; they can be retried.")
+        end = gettext("; {answered} answered, {lost} got no reply. What was written is kept; they can be retried.")
     return (when + end).format(**values)
 
 
-def of_time(length: timedelta, say: Say = str) -> str:
+def of_time(length: timedelta) -> str:
     """A span in words: "1 h", "24 h", "7 d"."""
     hours = int(length.total_seconds() // 3600)
-    return say("{n} h").format(n=hours) if hours <= 24 else say("{n} d").format(n=hours // 24)
+    return gettext("{n} h").format(n=hours) if hours <= 24 else gettext("{n} d").format(n=hours // 24)

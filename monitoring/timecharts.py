@@ -154,7 +154,7 @@ def cache(points: Sequence[Point], chosen: Filter, found: saying.Fall | None) ->
     return drawn(
         "cache",
         gettext("Cache hit rate, and what broke it"),
-        saying.of_cache(rates, found, words, gettext),
+        saying.of_cache(rates, found, words),
         rows,
         columns,
         quantity=gettext("input tokens read from the cache"),
