@@ -212,6 +212,10 @@ PICTURES: dict[str, tuple[Act, tuple[str, ...]]] = {
     "broken": (drawn("500.html"), ("light", "dark")),
     "share": (then("{demo}", press("More actions"), share), ALL),
     "monitoring": (go("/monitoring/"), ALL),
+    "monitoring-sessions": (go("/monitoring/sessions/"), ("light", "phone")),
+    "monitoring-users": (go("/monitoring/users/"), ("light",)),
+    "monitoring-chart": (go("/monitoring/charts/cache/"), ("light", "dark")),
+    "usage": (go("/monitoring/mine/"), ("light", "phone")),
     "session": (lambda page, demo: _open(page, "/monitoring" + demo.replace("/c/", "/sessions/")), ("light", "dark")),
     **admin_pictures.PICTURES,
 }  # fmt: skip
