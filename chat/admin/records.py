@@ -198,12 +198,9 @@ def standing(request: HttpRequest, batch: Batch) -> dict[str, Any]:
     rows = BatchItem.objects.filter(batch=batch)
     rows = rows.filter(state=chosen) if chosen in OUTCOMES else rows.exclude(state=BatchItem.State.DUE)
     items = list(rows.order_by("-finished_at", "-pk")[:ITEMS])
-    entries = {
-        entry.session: entry
-        for entry in Audit.objects.filter(batch=batch, session__in=[one.session for one in items]).select_related(
-            "undone_by"
-        )
-    }
+    made = Audit.objects.filter(batch=batch, session__in=[one.session for one in items]).select_related("undone_by")
+    # Of several the newest stays: that is the one to take back first.
+    entries = {entry.session: entry for entry in made.order_by("pk")}
     sums = Counter(
         {name: getattr(found, name) for name in ("done", "nothing", "refused", "failed", "cancelled", "due")}
     )
