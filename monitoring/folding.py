@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from monitoring import pricing, series
@@ -15,6 +16,8 @@ SYSTEMS = 32
 _DIGESTS = 16**16
 
 ZERO = Decimal(0)
+# A logarithm for every call would take longer than all the rest of it.
+_ms_bucket = lru_cache(maxsize=65_536)(MS.bucket)
 
 
 class Call(NamedTuple):
@@ -98,12 +101,12 @@ class Figures:
         self.cache_write += call.cache_write
         self.output += call.output
         if call.total_ms is not None:
-            _count(self.total, MS.bucket(call.total_ms))
+            _count(self.total, _ms_bucket(call.total_ms))
         if call.first_ms is not None:
             found = (
                 self.first_miss if not call.cache_read else self.first_partial if call.miss_cause else self.first_hit
             )
-            _count(found, MS.bucket(call.first_ms))
+            _count(found, _ms_bucket(call.first_ms))
         if size:
             self._add_size(call, size)
 

@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import Max, Min, Sum
 from django.db.models.functions import TruncHour, TruncMinute
 
-from monitoring import folding, rolled, times
+from monitoring import folding, rolled, stored, times
 from monitoring.folding import Figures
 from monitoring.models import ModelCall, Progress, Rollup
 from monitoring.times import DAY, FIVE, HOUR
@@ -189,16 +189,7 @@ def _day(day: datetime) -> None:
 
 def _replace(size: str, start: datetime, end: datetime, rows: Rows) -> None:
     Rollup.objects.filter(size=size, start__gte=start, start__lt=end).delete()
-    Rollup.objects.bulk_create(
-        (
-            Rollup(
-                size=size, start=at, user=user, model=model, purpose=purpose, strategy=strategy,
-                **{name: getattr(figures, name) for name in folding.COLUMNS},
-            )
-            for (at, user, model, purpose, strategy), figures in rows.items()
-        ),
-        batch_size=500,
-    )  # fmt: skip
+    stored.insert(size, rows)
 
 
 def _reached(**moments: datetime) -> None:

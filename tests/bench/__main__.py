@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-LONG = ("relay", "scale")
+LONG = ("monitoring", "relay", "scale")
 
 
 def main() -> int:
