@@ -1,17 +1,18 @@
 """Imports are kept whole or not at all, once, with every total right; our own format comes back equal."""
 
 import json
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from chat.models import ChatSession, Fact, Notice, Step, Summary, Turn
 from chat.store import branches, coverage, integrity, sessions
-from chat.store.portable import dumping, markdown, reading, storing
+from chat.store.portable import bundle, dumping, markdown, reading, storing
 from chat.store.portable.values import Broken, Conversation, Exchange
 
 pytestmark = pytest.mark.django_db
@@ -236,6 +237,20 @@ class TestMarkdown:
         text = markdown.render(session)
         assert "Go on where it stopped." not in text
         assert "## Turn 2\n\n*Continued*" in text
+
+    def test_it_speaks_the_language_of_who_asks_to_its_end(self, alice: Any) -> None:
+        session = rich(alice)
+        with translation.override("de"):
+            pieces, everything = markdown.pieces(session), bundle.pieces(alice)
+        # They are made when another language is in force, as in the thread of a server.
+        text = "".join(pieces)
+        assert translation.get_language() == "en"
+        for words in ("- Modell: ", "## Runde 2", "wurden aus Platzgründen verdichtet (Runde 1, 40 ", "# Gemerkt"):
+            assert words in text
+        assert "urn " not in text
+        with ZipFile(BytesIO(b"".join(everything))) as archive:
+            assert "Alles, was diese Website" in archive.read("README.txt").decode()
+            assert archive.read(next(name for name in archive.namelist() if name.endswith(".md"))).decode() == text
 
 
 def run(name: str, *args: Any, **options: Any) -> str:

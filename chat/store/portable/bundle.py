@@ -6,18 +6,25 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any, cast
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from chat.models import ChatSession, SignIn
 from chat.store.portable import dumping, markdown
 from chat.store.portable.naming import file_name
+from chat.store.portable.speaking import in_one_language
 
-README = """Everything that this site keeps about you.
 
-account.json     your account, what you chose, your presets, links you shared, sign-ins, use by day
-conversations/   every conversation with all branches, summaries, notices, facts, attached text and usage; the import
-                 page takes this file, or any of these
-readable/        the same conversations as Markdown, to be read
-"""
+def _readme() -> str:
+    about = {
+        "account.json": _("your account, what you chose, your presets, links you shared, sign-ins, use by day"),
+        "conversations/": _(
+            "every conversation with all branches, summaries, notices, facts, attached text and usage; "
+            "the import page takes this file, or any of these"
+        ),
+        "readable/": _("the same conversations as Markdown, to be read"),
+    }
+    lines = [f"{name:16} {said}" for name, said in about.items()]
+    return "\n".join([_("Everything that this site keeps about you."), "", *lines, ""])
 
 
 class _Outlet:
@@ -41,6 +48,10 @@ class _Outlet:
 
 def pieces(user: Any) -> Iterator[bytes]:
     """The zip of `user`. Deleted conversations are left out."""
+    return in_one_language(_pieces(user))
+
+
+def _pieces(user: Any) -> Iterator[bytes]:
     outlet = _Outlet()
     with zipfile.ZipFile(cast(IO[bytes], outlet), "w", zipfile.ZIP_DEFLATED) as archive:
         for name, parts in _files(user):
@@ -57,7 +68,7 @@ def pieces(user: Any) -> Iterator[bytes]:
 
 
 def _files(user: Any) -> Iterator[tuple[str, Iterable[str]]]:
-    yield "README.txt", [README]
+    yield "README.txt", [_readme()]
     yield "account.json", [json.dumps(account(user), ensure_ascii=False, indent=1)]
     own = ChatSession.objects.owned_by(user).order_by("created_at", "id")
     for number, pk in enumerate(list(own.values_list("pk", flat=True)), start=1):

@@ -1,18 +1,26 @@
-"""A conversation to read: its shown path as Markdown, with the notices where they stand, summaries, facts, usage."""
+"""A conversation to read: its shown path as Markdown, with the notices where they stand, summaries, facts, usage.
+
+What is ours is said in the language that is in force when it is asked for; the words of a conversation stand as they
+were written.
+"""
 
 from collections.abc import Iterable, Iterator
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
 from chat.models import ChatSession, Fact, Notice, Summary, Turn
+from chat.store.portable.speaking import count, in_one_language
 
 BATCH = 200
 
 _NOTICES = {
-    Notice.Kind.COMPRESSED: "Earlier parts of this conversation were compressed for length",
-    Notice.Kind.TRIMMED: "Earlier parts of this conversation are not in the model's view",
-    Notice.Kind.LEFT_OUT: "Some of what was attached or recalled did not fit",
-    Notice.Kind.CLAMPED: "A long message was shortened for the model",
-    Notice.Kind.FAILED: "Compressing earlier parts failed; they are not in the model's view",
-    Notice.Kind.RESTORED: "Earlier parts of this conversation are in the model's view again",
+    Notice.Kind.COMPRESSED: gettext_lazy("Earlier parts of this conversation were compressed for length"),
+    Notice.Kind.TRIMMED: gettext_lazy("Earlier parts of this conversation are not in the model’s view"),
+    Notice.Kind.LEFT_OUT: gettext_lazy("Some of what was attached or recalled did not fit"),
+    Notice.Kind.CLAMPED: gettext_lazy("A long message was shortened for the model"),
+    Notice.Kind.FAILED: gettext_lazy("Compressing earlier parts failed; they are not in the model’s view"),
+    Notice.Kind.RESTORED: gettext_lazy("Earlier parts of this conversation are in the model’s view again"),
 }
 
 
@@ -23,6 +31,10 @@ def render(session: ChatSession) -> str:
 
 def pieces(session: ChatSession) -> Iterator[str]:
     """The same in pieces, a turn at a time. No cursor stays open between two."""
+    return in_one_language(_pieces(session))
+
+
+def _pieces(session: ChatSession) -> Iterator[str]:
     path = session.turns.filter(active=True, status__in=Turn.TERMINAL).order_by("number")
     keys = list(path.values_list("pk", flat=True))
     siblings = _siblings(session)
@@ -32,7 +44,8 @@ def pieces(session: ChatSession) -> Iterator[str]:
     attached: dict[int | None, list[str]] = {}
     for turn_id, name in session.documents.order_by("id").values_list("turn_id", "name"):
         attached.setdefault(turn_id, []).append(name)
-    yield f"# {session.title or 'Conversation'}\n\n{_about(session, len(keys))}\n"
+    title = session.title or _("Conversation")
+    yield f"# {title}\n\n{_about(session, len(keys))}\n"
     for first in range(0, len(keys), BATCH):
         rows = Turn.objects.in_bulk(keys[first : first + BATCH])
         for turn in (rows[pk] for pk in keys[first : first + BATCH] if pk in rows):
@@ -45,14 +58,15 @@ def pieces(session: ChatSession) -> Iterator[str]:
 
 
 def _about(session: ChatSession, turns: int) -> str:
+    used = {"input": count(session.input_tokens), "output": count(session.output_tokens)}
     lines = [
-        f"- Model: {session.model}",
-        f"- Strategy: {session.get_strategy_display()}",
-        f"- Started: {session.created_at:%Y-%m-%d %H:%M} UTC",
-        f"- Turns: {turns:,}",
-        f"- Tokens as the API counted them: {session.input_tokens:,} in, {session.output_tokens:,} out",
+        _("Model: %(model)s") % {"model": session.model},
+        _("Strategy: %(strategy)s") % {"strategy": session.get_strategy_display()},
+        _("Started: %(date)s UTC") % {"date": f"{session.created_at:%Y-%m-%d %H:%M}"},
+        _("Turns: %(number)s") % {"number": count(turns)},
+        _("Tokens as the API counted them: %(input)s in, %(output)s out") % used,
     ]
-    return "\n".join(lines)
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _siblings(session: ChatSession) -> dict[int, int]:
@@ -66,54 +80,72 @@ def _siblings(session: ChatSession) -> dict[int, int]:
 
 
 def _turn(turn: Turn, others: int, attached: list[str]) -> Iterable[str]:
-    yield f"## Turn {turn.number}"
+    title = _("Turn %(number)s") % {"number": turn.number}
+    yield f"## {title}"
     # The words that ask for the rest of a reply are ours, not the user's.
-    yield "*Continued*" if turn.kind == Turn.Kind.CONTINUE else f"**User:**\n\n{turn.prompt}"
+    if turn.kind == Turn.Kind.CONTINUE:
+        yield "*" + _("Continued") + "*"
+    else:
+        yield "**" + _("User:") + f"**\n\n{turn.prompt}"
     if attached:
-        yield f"*Attached: {', '.join(attached)}*"
-    yield f"**Assistant:**\n\n{turn.reply}" if turn.reply else "**Assistant:** *(no reply)*"
+        yield "*" + _("Attached: {name}").format(name=", ".join(attached)) + "*"
+    answer = f"\n\n{turn.reply}" if turn.reply else " *(" + _("no reply") + ")*"
+    yield "**" + _("Assistant:") + f"**{answer}"
     notes = []
     if turn.status != Turn.Status.COMPLETE:
         notes.append(turn.get_status_display())
     if others:
-        notes.append(f"{others} other version{'s' if others > 1 else ''}")
+        notes.append(ngettext("%(n)s other version", "%(n)s other versions", others) % {"n": others})
     usage = turn.usage or {}
     size = sum(usage.get(name, 0) for name in ("input", "cache_read", "cache_write"))
     if size:
-        notes.append(f"{size:,} tokens in ({usage.get('cache_read', 0):,} from the cache), {usage['output']:,} out")
+        figures = {"input": size, "cache": usage.get("cache_read", 0), "output": usage["output"]}
+        notes.append(
+            _("%(input)s tokens in (%(cache)s from the cache), %(output)s out")
+            % {name: count(value) for name, value in figures.items()}
+        )
     if notes:
         yield f"*{'; '.join(notes)}*"
 
 
 def _notice(notice: Notice) -> str:
-    turns = f"turn {notice.last}" if notice.first == notice.last else f"turns {notice.first}-{notice.last}"
-    sizes = ""
+    said = [_range(notice.first, notice.last)]
     if notice.tokens_before and notice.tokens_after:
-        sizes = f", {notice.tokens_before:,} tokens to {notice.tokens_after:,}"
-    return f"{_NOTICES[Notice.Kind(notice.kind)]} ({turns}{sizes})."
+        said.append(_sizes(notice.tokens_before, notice.tokens_after))
+    return f"{_NOTICES[Notice.Kind(notice.kind)]} ({', '.join(said)})."
+
+
+def _range(first: int, last: int) -> str:
+    if first == last:
+        return _("turn %(number)s") % {"number": last}
+    return _("turns %(first)s-%(last)s") % {"first": first, "last": last}
+
+
+def _sizes(before: int, after: int) -> str:
+    return _("%(before)s tokens to %(after)s") % {"before": count(before), "after": count(after)}
 
 
 def _summaries(session: ChatSession) -> Iterable[str]:
     rows = list(session.summaries.filter(state=Summary.State.ACTIVE, until__active=True).order_by("first"))
     if rows:
-        yield "# Summaries"
+        yield "# " + _("Summaries")
     for row in rows:
-        maker = {Summary.MadeBy.EXTRACT: "code", Summary.MadeBy.USER: "the user"}.get(row.made_by, row.model)
-        yield (
-            f"## Turns {row.first}-{row.last}\n\n"
-            f"*{row.source_tokens:,} tokens to {row.tokens:,}, by {maker}*\n\n{row.text}"
+        maker = {Summary.MadeBy.EXTRACT: _("by code"), Summary.MadeBy.USER: _("by the user")}.get(
+            row.made_by, _("by %(model)s") % {"model": row.model}
         )
+        title = _("Turns %(first)s-%(last)s") % {"first": row.first, "last": row.last}
+        yield f"## {title}\n\n*{_sizes(row.source_tokens, row.tokens)}, {maker}*\n\n{row.text}"
 
 
 def _facts(session: ChatSession) -> Iterable[str]:
     alive = session.facts.filter(forgotten_at__isnull=True).exclude(turn__active=False)
     rows = list(alive.select_related("turn").order_by("id"))
     if rows:
-        yield "# Remembered"
+        yield "# " + _("Remembered")
         yield "\n".join(_fact(row) for row in rows)
 
 
 def _fact(row: Fact) -> str:
-    where = f"{row.kind}, turn {row.turn.number}" if row.turn else row.kind
+    where = f"{row.kind}, {_range(row.turn.number, row.turn.number)}" if row.turn else row.kind
     quote = " ".join(row.quote.split())
     return f"- {row.value} ({where})" + (f": “{quote}”" if quote and quote != row.value else "")
