@@ -2,9 +2,11 @@
 
 import hashlib
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db import transaction
 
@@ -63,9 +65,17 @@ def next_request(session: ChatSession) -> str:
     return body_sha256(made.request.body())
 
 
+@pytest.fixture(scope="module")
+def admitted(django_db_setup: None, django_db_blocker: Any) -> Iterator[ChatSession]:
+    """One for all tests of a module, each of which leaves it as it was: to make it takes longer than most of them."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield patient(get_user_model()._default_manager.create_user("alma"))
+        transaction.set_rollback(True)
+
+
 @pytest.fixture
-def session(alice: Any) -> ChatSession:
-    return patient(alice)
+def session(admitted: ChatSession, db: None) -> ChatSession:
+    return reread(admitted)
 
 
 @pytest.fixture
