@@ -126,10 +126,12 @@ def drawer(page: Page) -> None:
 
 
 def lose_connection(page: Page) -> None:
-    """As when the server is gone: the socket closes, and what is asked of it comes to nothing."""
-    page.context.set_offline(True)
+    """As when the server is gone: every socket closes as soon as it opens."""
+    gone = [True]
+    page.route_web_socket("**/ws/**", lambda socket: socket.close() if gone else socket.connect_to_server())
+    page.reload()
     page.locator("#offline:not([hidden])").wait_for(timeout=20_000)
-    page.context.set_offline(False)
+    gone.clear()
 
 
 def drawn(template: str) -> Act:

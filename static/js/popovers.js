@@ -8,7 +8,10 @@ const place = (panel) => {
   const frame = (button.closest(".composer") ?? button).getBoundingClientRect();
   panel.style.setProperty("--pop-start", `${Math.max(GAP, frame.left)}px`);
   panel.style.setProperty("--pop-end", `${Math.max(GAP, innerWidth - frame.right)}px`);
-  if (panel.dataset.place === "above") panel.style.setProperty("--pop-bottom", `${innerHeight - frame.top + GAP}px`);
+  // On the welcome page the message box stands in the middle, with more room below it.
+  const above = panel.dataset.place === "above" && frame.top > innerHeight - frame.bottom;
+  panel.style.removeProperty(above ? "--pop-top" : "--pop-bottom");
+  if (above) panel.style.setProperty("--pop-bottom", `${innerHeight - frame.top + GAP}px`);
   else panel.style.setProperty("--pop-top", `${frame.bottom + GAP}px`);
 };
 

@@ -126,6 +126,8 @@ class TestTheFirstMessage:
         chooser, name = page.get_by_title("Model, instructions, thinking"), page.locator("#model-name")
         panel = page.get_by_role("dialog", name="What answers")
         chooser.press("Enter")
+        # Where there is more room: here that is below.
+        assert panel.bounding_box()["y"] > page.locator("#composer").bounding_box()["y"] + 60
         panel.get_by_label("Model").select_option(label="claude-haiku-4-5 · takes 16 k")
         panel.get_by_label("Instructions").select_option(label="Shop")
         panel.get_by_role("button", name="Use it").press("Enter")
