@@ -361,10 +361,6 @@ CHAT_WINDOW_CACHE_S = env.int("CHAT_WINDOW_CACHE_S", default=600)
 # nothing of monitoring.
 CHAT_GAUGE_MODEL = "monitoring.SessionGauge"
 CHAT_CALL_MODEL = "monitoring.ModelCall"
-# Where the administration finds how full a conversation is, and what calls cost: by name, because the chat knows
-# nothing of monitoring.
-CHAT_GAUGE_MODEL = "monitoring.SessionGauge"
-CHAT_CALL_MODEL = "monitoring.ModelCall"
 CHAT_RUNNER = env.bool("CHAT_RUNNER", default=True)
 CHAT_RUNNER_SLOTS = env.int("CHAT_RUNNER_SLOTS", default=200)
 CHAT_LEASE_S = env.float("CHAT_LEASE_S", default=15.0)
