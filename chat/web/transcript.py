@@ -21,6 +21,8 @@ from chat.web.chips import Chip
 from chat.web.notices import Shown
 
 PAGE = 50
+# Turns that a page begins with: what is above them comes while the first are looked at.
+FIRST = 30
 # Turns that are shown before the one that was asked for.
 AHEAD = 5
 
@@ -81,14 +83,12 @@ class Transcript:
 BLANK = TurnShown(id=0, number=0, prompt="", status=Turn.Status.QUEUED, live=True)
 
 
-def page(
-    session: ChatSession, *, before: int | None = None, size: int = PAGE, editing: int | None = None
-) -> Transcript:
+def page(session: ChatSession, *, before: int | None = None, editing: int | None = None) -> Transcript:
     """The newest turns of the active path, or those before number `before`; that of id `editing` in a box."""
     rows = _rows(session)
     if before is not None:
         rows = rows.filter(number__lt=before)
-    found = list(rows.order_by("-number")[:size])
+    found = list(rows.order_by("-number")[: FIRST if before is None else PAGE])
     found.reverse()
     turns = _shown(session, found, editing)
     return Transcript(
@@ -100,7 +100,7 @@ def page(
 
 def about(session: ChatSession, number: int) -> Transcript:
     """The turns around `number`, most of them after it; the newest page where it is one of those."""
-    if number > session.turns_active - PAGE:
+    if number > session.turns_active - FIRST:
         return page(session)
     return later(session, max(0, number - AHEAD - 1), first=True)
 

@@ -25,7 +25,7 @@ SCROLLED = 2_000
 ROUNDS = 5
 SENDS = 7
 PREPENDS = 8
-WHEEL_PX = 400
+WHEEL_PX = 800
 REPLY_TOKENS = 2_000
 PARTS = ("open", "scroll", "find", "send", "stream")
 

@@ -51,7 +51,7 @@ def child(kind: str) -> None:
     client = Client(HTTP_HOST="127.0.0.1")
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
     pages = {
-        "the newest 50 turns, whole page": f"/c/{session.pk}/",
+        "the newest turns, whole page": f"/c/{session.pk}/",
         "50 turns from the middle": f"/c/{session.pk}/earlier/?before={EARLIER}",
     }
     for name, path in pages.items():

@@ -310,11 +310,11 @@ class TestTheTranscript:
         session = make_session(120)
         shown = page(path_of(session))
         numbers = [int(found["data-number"]) for found, _ in shown.find("article") if found["id"] != "turn-0"]
-        assert numbers == list(range(71, 121))
-        older = page(path_of(session, "earlier/?before=71"))
-        assert [int(found["data-number"]) for found, _ in older.find("article")] == list(range(21, 71))
-        assert "before=21" in older.find("div", **{"class": "earlier"})[0][0]["data-more"]
-        first = page(path_of(session, "earlier/?before=21"))
+        assert numbers == list(range(91, 121))
+        older = page(path_of(session, "earlier/?before=91"))
+        assert [int(found["data-number"]) for found, _ in older.find("article")] == list(range(41, 91))
+        assert "before=41" in older.find("div", **{"class": "earlier"})[0][0]["data-more"]
+        first = page(path_of(session, "earlier/?before=41"))
         assert not first.find("div", **{"class": "earlier"})
 
     def test_a_long_conversation_costs_no_more_queries(
