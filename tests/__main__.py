@@ -30,8 +30,10 @@ NOTHING_COLLECTED = 5
 ABSENT_DATABASE = "postgres://nobody:nothing@127.0.0.1:1/none"
 WITHOUT_DATABASE = ("tests/context", "tests/documents", "tests/providers", "tests/stream")
 # Seconds. In parallel runs a process that hangs is replaced, so it may be ended from a thread, which always works:
-# a signal that interrupts a test is of no use against the tidying after it that waits for ever.
-PARALLEL = ("-n", "2", "--dist", "loadfile", "--timeout=120", "-o", "timeout_method=thread")
+# a signal that interrupts a test is of no use against the tidying after it that waits for ever. The new process takes
+# the same test up again: once, or one that always hangs would do so nine times, for half an hour.
+BESIDE = ("-n", "2", "--dist", "loadfile", "--max-worker-restart=1", "-o", "timeout_method=thread")
+PARALLEL = (*BESIDE, "--timeout=120")
 LIMIT = 1_200
 # What --quick leaves out to end in two minutes: processes of their own, long conversations, many examples.
 LONG = (
@@ -165,8 +167,7 @@ def main() -> int:
             report = Path(environment.setdefault("CHAT_FAULT_REPORT", f"{scratch}/figures.jsonl"))
             waiting = [f"--ignore={path}" for path in TIMED]
             # A test that hangs ends its process, and is told of; each test says how long it may take.
-            parallel = ("-n", "2", "--dist", "loadfile", "-o", "timeout_method=thread")
-            outcomes["Faults"] = run(environment, LIMIT, FAULTS, *waiting, *parallel)
+            outcomes["Faults"] = run(environment, LIMIT, FAULTS, *waiting, *BESIDE)
             outcomes["Faults, timed"] = run(environment, LIMIT, *TIMED)
             print(report.read_text() if report.exists() else "No figure was measured.")
 
