@@ -70,6 +70,8 @@ class Standing(Collector):
         for source, numbers in recording.sources().items():
             for name, value in (numbers or {}).items():
                 fit = _UNFIT.sub("_", f"chat_{source}_{name}".lower())
+                # Prometheus spells units out.
+                fit = re.sub(r"_s$", "_seconds", fit)
                 yield GaugeMetricFamily(fit, f"{source}: {name}.".replace("_", " "), value)
 
     def _numbers(self) -> dict[str, Any] | None:

@@ -27,7 +27,8 @@ class Holding:
 
     def __init__(self, database: Database):
         self._database = database
-        self._held: dict[int, Running] = {}
+        # By epoch, too: a turn that goes back to the queue may be claimed here again before this run has ended.
+        self._held: dict[tuple[int, int], Running] = {}
         self._much = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -37,13 +38,14 @@ class Holding:
         CHECKPOINT_CHARS characters; without growth its lease is renewed every `beat_s` seconds. A turn that somebody
         else has taken, or that somebody asked to stop, is interrupted.
         """
-        self._held[running.claim.id] = running
+        key = (running.claim.id, running.claim.epoch)
+        self._held[key] = running
         if self._task is None:
             self._task = asyncio.create_task(self._beat_on(), name="holding")
         try:
             yield
         finally:
-            del self._held[running.claim.id]
+            del self._held[key]
             if not self._held:
                 self._task.cancel()
                 self._task = None

@@ -16,7 +16,7 @@ from typing import Any
 
 from chat import service
 from chat.flow.opening import Opened
-from chat.models import ChatSession, Turn
+from chat.models import ChatSession, Job, Turn
 from chat.providers.standin import StandIn
 from chat.store import sessions
 from chat.store.quotas import Caps
@@ -24,7 +24,7 @@ from chat.stream.hub import Watcher
 from chat.stream.protocol import Done
 
 SIDE_BY_SIDE = 8
-TURN_S = 300.0
+TURN_S = JOBS_S = 300.0
 # A breaker opens at five failures that may pass in 30 s. An outage is not what this is about.
 MOST_FAILURES, IN_S = 3, 31.0
 
@@ -135,7 +135,11 @@ class Traffic:
             for scene in scenes:
                 group.create_task(one(scene))
         if self.site.jobs:
-            await self.site.jobs.idle()
+            # Work that failed once, or rested with the service, comes again a little later.
+            async with asyncio.timeout(JOBS_S):
+                while await self.site.database.read(lambda: Job.objects.open().exists()):
+                    await self.site.jobs.idle()
+                    await asyncio.sleep(0.2)
 
     async def _play(self, scene: Scene) -> None:
         owner = self.people[scene.person]
