@@ -110,7 +110,6 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "chat.web.readonly.reading_only",
-    "chat.web.readonly.reading_only",
     "ctxsite.rotation.renewing",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
