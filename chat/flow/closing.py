@@ -314,7 +314,28 @@ def _call(
         "compacts_at": gauges.compacts_at(report, budget=budget, policy=policy),
         "reserve": budget.window - budget.input_limit,
         "system_digest": _digest(assembled),
+        "spared": spared(loaded, assembled),
     }
+
+
+def spared(loaded: Loaded, assembled: Assembled) -> int | None:
+    """What summaries kept out of a request: the tokens of the turns that they stand for, less their own.
+
+    None where it can't be told, because older turns are neither summarised nor loaded.
+    """
+    runs = assembled.manifest.runs
+    summaries = [run.tokens for run in runs if run.how == "summarised"]
+    if not summaries:
+        return 0
+    loaded_tokens = {turn.number: turn.tokens for turn in loaded.history.turns}
+    covered = loaded.parent_upto
+    for run in runs:
+        if run.how != "summarised":
+            for number in range(run.first, min(run.last, loaded.number - 1) + 1):
+                if number not in loaded_tokens:
+                    return None
+                covered -= loaded_tokens[number]
+    return max(0, covered - sum(summaries))
 
 
 def _digest(assembled: Assembled) -> str:
