@@ -1,5 +1,6 @@
 """What is remembered: each fact with the sentence that it came from, pinned turns, and what all of it costs."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,9 @@ from chat.web.deciding import WORDS, Refused, figures, tell, words_of, write
 from chat.web.gauge import about
 from chat.web.measuring import counter
 from chat.web.pages import own, page
+
+EDGES = re.compile(r"^[\s>#]+")
+"""What Markdown puts before a sentence: a quotation, a heading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +160,12 @@ def _facts(session: ChatSession, known: list[Known], counts: Counter, most: int)
     return [_one(one, fact, id(fact) in sent, in_summary[id(fact)], stands, excluded, counts) for one, fact in pairs]
 
 
+def without_marks(quote: str) -> str:
+    """A sentence as it reads once its Markdown is drawn: a row of a table is told cell by cell."""
+    cells = (cell.strip() for cell in EDGES.sub("", quote.replace("**", "")).split("|"))
+    return " · ".join(cell for cell in cells if cell)
+
+
 def _one(
     one: Known,
     fact: context.Fact,
@@ -180,7 +190,7 @@ def _one(
     return FactShown(
         id=one.id,
         value=one.value,
-        quote=one.quote,
+        quote=without_marks(one.quote),
         before=one.before,
         turn=one.turn,
         number=one.number,

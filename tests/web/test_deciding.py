@@ -10,6 +10,7 @@ from django.test import Client
 
 from chat.models import ChatSession, Fact, Job, Notice, Summary, Turn
 from chat.store import branches, facts, integrity
+from chat.web import remembered
 from tests.store.building import compress, conversation, reread, turn
 
 HX = {"HTTP_HX_REQUEST": "true"}
@@ -211,6 +212,11 @@ class TestAsking:
         row = reread(session)
         assert (row.mode, row.context_version) == ("auto", version + 4)
         assert Job.objects.filter(state="due").count() == 1
+
+
+def test_a_sentence_from_a_table_or_a_quotation_reads_as_it_is_drawn():
+    told = {"| **Together** | | **€ 283.00** |": "Together · € 283.00", "> ## Dear Ms Brandt": "Dear Ms Brandt"}
+    assert {quote: remembered.without_marks(quote) for quote in told} == told
 
 
 class TestRemembered:
