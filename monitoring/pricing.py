@@ -63,6 +63,10 @@ PRICES: dict[str, tuple[tuple[int | None, Price], ...]] = {
 }
 
 
+# Inputs of more tokens than these may have another price.
+SIZES = sorted({most for prices in PRICES.values() for most, _ in prices if most is not None})
+
+
 def price_of(model: str, tokens: int = 0) -> Price | None:
     """The price of a call to `model` with `tokens` of input (cached ones included), or None when it is unknown.
 

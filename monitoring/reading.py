@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.db.models import Case, Count, F, Max, Min, Q, QuerySet, Sum, Value, When
 
 from monitoring import pricing
 from monitoring.models import ContextEvent, Kind, ModelCall, Purpose, SessionGauge
@@ -120,15 +120,19 @@ def told(session: UUID) -> list[Mark]:
 
 def spared(session: UUID) -> Decimal:
     """What the compactions of a session saved on its later calls, in US dollars, before what the summaries cost."""
-    rows = ModelCall.objects.filter(session=session, spared__gt=0)
-    columns = ("model", "spared", "input", "cache_read", "cache_write")
-    return sum(
-        (
-            pricing.of_spared(model, tokens, input + read + write, hit=read > 0) or Decimal(0)
-            for model, tokens, input, read, write in rows.values_list(*columns)
-        ),
-        Decimal(0),
+    size = F("input") + F("cache_read") + F("cache_write")
+    # Added up by what a price depends on: model, class of size, and whether the cache was hit.
+    floors = [When(Q(size__gt=most), then=Value(most + 1)) for most in sorted(pricing.SIZES, reverse=True)]
+    rows = (
+        ModelCall.objects.filter(session=session, spared__gt=0)
+        .annotate(size=size)
+        .annotate(floor=Case(*floors, default=Value(0)), hit=Case(When(cache_read__gt=0, then=True), default=False))
+        .values_list("model", "floor", "hit")
+        .annotate(tokens=Sum("spared"))
+        .order_by()
     )
+    saved = (pricing.of_spared(model, tokens, floor, hit=hit) for model, floor, hit, tokens in rows)
+    return sum((each for each in saved if each is not None), Decimal(0))
 
 
 def stamp(session: UUID) -> str:

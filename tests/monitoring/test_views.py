@@ -190,6 +190,16 @@ def test_a_summary_call_costs_but_is_no_sample(operator, tell):
     assert "Maximum input 10.0 k, turn 1" in words
 
 
+def test_what_compaction_saved_is_after_what_its_summaries_cost(operator, tell):
+    tell(1, purpose="summary", model="claude-haiku-4-5", input=2_000, cache_read=0, cache_write=0, output=2_000)
+    tell(2, spared=100_000)
+    tell(3, spared=100_000, cache_read=0)
+    tell(4, spared=100_000, model="claude-sonnet-4", input=200_000)
+    # Read from the cache, in full, and at a tenth of the dearer price of a long input; less the summary.
+    saved = 0.05 + 0.50 + 0.06 - 0.012
+    assert f"Saved by compaction ${saved:.3f}" in text(operator.get(PAGE))
+
+
 def test_a_rejected_compaction_is_counted_apart(operator, tell, happen):
     tell(1)
     happen(1)
