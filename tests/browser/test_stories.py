@@ -108,6 +108,8 @@ class TestTheFirstMessage:
         page.set_viewport_size({"width": 320, "height": 640})
         expect(gauge).to_have_text("", use_inner_text=True)
         expect(meter).to_be_visible()
+        page.get_by_role("button", name="What the context is made of").click()
+        expect(panel).to_be_visible()
 
     def test_the_welcome_page_begins_a_conversation_with_what_was_chosen_there(self, visit, site):
         site.python(
