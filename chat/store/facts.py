@@ -86,7 +86,10 @@ def keep(turn: Turn, found: Sequence[Exact], *, since: int) -> int:
     if not found:
         return 0
     own = Fact.objects.filter(session_id=turn.session_id, value__in=[one.value for one in found])
-    known = set(own.filter(Q(turn__active=True) | Q(turn__isnull=True)).values_list("kind", "value"))
+    # What only an excluded turn said is never told; what a person decided about it stays decided.
+    decided = Q(forgotten_at__isnull=False) | Exists(Fact.objects.filter(supersedes_id=OuterRef("pk")))
+    here = Q(turn__isnull=True) | Q(turn__active=True) & (Q(turn__excluded_by="") | decided)
+    known = set(own.filter(here).values_list("kind", "value"))
     new = [
         Fact(
             session_id=turn.session_id,

@@ -6,8 +6,8 @@ import pytest
 
 from chat.context.exact import Exact
 from chat.context.tokens import Counter
-from chat.models import ChatSession, Fact
-from chat.store import facts, integrity
+from chat.models import ChatSession, Fact, Turn
+from chat.store import facts, integrity, marks
 from tests.store.building import conversation, fork, reread, turn
 
 COUNT = Counter().count
@@ -70,6 +70,18 @@ def test_what_a_person_corrected_or_took_away_is_not_learnt_again(session: ChatS
     facts.add(session.pk, "R-2209", **ROOM)
     assert facts.keep(turn(session, 5), [Exact(kind=facts.TOLD, value="R-2209", quote="", start=0)], since=2) == 0
     assert values(session) == ["R-2209"]
+
+
+def test_what_only_an_excluded_turn_said_is_learnt_again_when_it_is_said_again(session: ChatSession) -> None:
+    marks.exclude(session.pk, turn(session, 2).pk)
+    assert facts.keep(turn(session, 5), [FOUND], since=1) == 1
+    assert facts.keep(turn(session, 6), [FOUND], since=1) == 0
+    first = Fact.objects.get(turn__number=2)
+    facts.correct(session.pk, Fact.objects.get(turn__number=5).pk, "A-7732", **ROOM)
+    facts.forget(session.pk, first.pk)
+    for number in (2, 5):
+        Turn.objects.filter(session=session, number=number).update(excluded_by="user")
+    assert facts.keep(turn(session, 6), [FOUND], since=3) == 0, "a person's word stands"
 
 
 def test_the_same_words_are_remembered_once_and_empty_ones_never(session: ChatSession) -> None:
