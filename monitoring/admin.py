@@ -5,12 +5,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from monitoring import figures
-from monitoring.models import ContextEvent, ModelCall, SessionGauge
+from monitoring.models import Alert, AlertRule, ContextEvent, Delivery, ModelCall, Progress, Rollup, SessionGauge
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -83,3 +84,54 @@ class SessionGaugeAdmin(ReadOnly):
             f"{gauge.utilisation or 0:.4f}",
             figures.percent(gauge.utilisation),
         )
+
+
+@admin.register(Rollup)
+class RollupAdmin(ReadOnly):
+    """What calls add up to. User 0 is everybody."""
+
+    list_display = ("start", "size", "user", "model", "purpose", "strategy", "calls", "failed", "cost", "priced")
+    list_filter = ("size", "purpose")
+    ordering = ("-start",)
+
+
+@admin.register(Progress)
+class ProgressAdmin(ReadOnly):
+    """How far the work in the background has come, and which process does it."""
+
+    list_display = ("name", "owner", "until", "done_at", "five_until", "hour_until", "day_until", "floor")
+
+
+@admin.register(AlertRule)
+class AlertRuleAdmin(ReadOnly):
+    """Rules as they stand; they are edited where one sees what they would have done."""
+
+    list_display = ("code", "measure", "limit", "resolve", "severity", "enabled", "value", "evaluated_at", "edit")
+    list_filter = ("severity", "enabled")
+
+    @admin.display(description=_("page"))
+    def edit(self, rule: AlertRule) -> SafeString:
+        """The way to its form."""
+        return format_html('<a href="{}">{}</a>', reverse("monitoring:alert_rule", args=[rule.code]), _("Edit"))
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnly):
+    """What fired, newest first."""
+
+    list_display = (
+        "opened_at", "severity", "key", "state", "value", "peak", "limit", "acknowledged_by", "resolved_at",
+        "resolved_by",
+    )  # fmt: skip
+    list_filter = ("state", "severity", "rule")
+    ordering = ("-opened_at",)
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnly):
+    """Messages about alerts, newest first."""
+
+    list_display = ("created_at", "channel", "target", "event", "alert", "state", "attempts", "error", "ended_at")
+    list_filter = ("state", "channel", "event")
+    list_select_related = ("alert",)
+    ordering = ("-created_at",)
