@@ -16,9 +16,9 @@ OWN = ("account/", "account/password/", "account/email/", "account/delete/", "in
 # What stands in for a panel or a dialog where there is no script.
 ALONE = ("choices/", "share/", "compact/", "remembered/", "turns/{turn}/menu/", "turns/{turn}/feedback/",
          "turns/{turn}/view/", "notices/{notice}/")  # fmt: skip
-ENTRY = ("login/", "password/", "password/sent/", "password/x/set-password/", "password/done/", "farewell/")
+ENTRY = ("login/", "signup/", "password/", "password/sent/", "password/x/set-password/", "password/done/", "farewell/")
 # Where there is no address that leads to it on this site.
-DRAWN = ("404.html", "403.html", "403_csrf.html", "500.html", "registration/locked.html", "registration/signup.html")
+DRAWN = ("404.html", "403.html", "403_csrf.html", "500.html", "registration/locked.html")
 # What opens on a conversation: how, and what is then looked at.
 OPENED = (
     ("More actions", "#options"),
