@@ -2,7 +2,6 @@
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,12 +21,11 @@ NAMING = {"user", "session", "turn", "call", "title", "text"}
 
 
 @pytest.fixture
-def own() -> Iterator[Metrics]:
-    """Metrics that nobody else counts in."""
+def own(monkeypatch: pytest.MonkeyPatch) -> Metrics:
+    """Metrics that nobody else counts in, and that keep the process's own from counting."""
     counting = Metrics()
-    recording.listen(counting.heard)
-    yield counting
-    recording._listeners.remove(counting.heard)
+    monkeypatch.setattr(recording, "_listeners", [counting.heard])
+    return counting
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
