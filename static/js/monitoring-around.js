@@ -49,10 +49,13 @@ const padding = (model) => ({
 
 function limits(chart, model, colors) {
   const { ctx: context, chartArea: area, scales } = chart;
+  let before = Infinity;
   for (const [value, name, code] of model.limits) {
     const y = scales.y.getPixelForValue(value);
+    const left = Math.abs(before - y) >= LINE; // else two names would lie on each other
     line(context, area, y, colors[code]);
-    write(context, name, area.left + 4, y - 8, colors[code], { bold: true, halo: colors.card });
+    write(context, name, left ? area.left + 4 : area.right - 4, y - 8, colors[code], { bold: true, halo: colors.card, align: left ? "left" : "right" });
+    before = left ? y : Infinity;
   }
   if (model.unit === "change") line(context, area, scales.y.getPixelForValue(0), colors.soft, []);
   model.uprights.forEach(([index, name, code], at) => {
