@@ -4,7 +4,7 @@ import { thin, tint, named } from "./monitoring-paint.js";
 import { around, ticksOf } from "./monitoring-around.js";
 import { tick } from "./monitoring-units.js";
 
-const NARROW = 420; // px of plot under which names are written below the chart
+const NARROW = 345; // px of plot, a phone's: under it names are written above the chart
 const charts = new Map();
 
 function read(canvas) {
