@@ -4,9 +4,9 @@
 import { settle } from "./settling.js";
 
 // Turns on the page at any time: when some come above the others, the browser goes through all of them.
-const MOST = 200;
+const MOST = 150;
 // Turns that are put in at once: what one frame has time for.
-const SLICE = 4;
+const SLICE = 3;
 // How far from what is seen an edge may be before more is fetched, in heights of the box.
 const AHEAD = "200%";
 const AGAIN_MS = 3_000;
