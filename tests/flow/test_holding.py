@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,6 +64,18 @@ async def test_a_silent_turn_renews_its_lease_without_text(rows):
     with Holding(rows).hold(a_turn(1, beat_s=0.0)):
         await visits(rows, 2)
     assert rows.visits[:2] == [{1: None}] * 2
+
+
+async def test_a_second_attempt_is_held_on_to_when_the_first_ends_after_it_began(rows):
+    held = Holding(rows)
+    first, second = a_turn(1), a_turn(1, "Again")
+    second.claim = replace(second.claim, epoch=2)
+    ending, going = held.hold(first), held.hold(second)
+    ending.__enter__()
+    with going:
+        ending.__exit__(None, None, None)
+        await visits(rows, 1)
+    assert rows.visits == [{1: "Again"}]
 
 
 async def test_what_an_earlier_attempt_said_stays_until_this_one_said_more(rows):
