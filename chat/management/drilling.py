@@ -245,7 +245,7 @@ class Drill:
         for index, socket in enumerate(self.sockets):
             self.report.sockets_closed += socket.closed is not None
             self.report.sockets_without_notice += "compressed" not in socket.notices
-            whole = all(socket.whole(turn) for turn in socket.ended) and not socket.broken
+            whole = bool(socket.ended) and all(socket.whole(turn) for turn in socket.ended) and not socket.broken
             if index < self.report.streams:
                 self.report.streams_broken += not whole
             await socket.close()

@@ -10,7 +10,9 @@ from uuid import UUID
 from chat.web.consumers import ChatConsumer
 
 PING_S = 15.0
+# Both are the protocol's: see docs/protocol.md.
 ACK_BYTES = 16 * 1024
+ACK_S = 2.0
 
 
 class Socket:
@@ -26,6 +28,7 @@ class Socket:
         self.closed: int | None = None
         self.broken = 0
         self.began = asyncio.Event()
+        self._unsaid: dict[int, int] = {}
         self._in: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._scope = {
             "type": "websocket",
@@ -45,6 +48,7 @@ class Socket:
         self._tasks = [
             asyncio.create_task(consumer(self._scope, self._in.get, self._hear)),
             asyncio.create_task(self._ping()),
+            asyncio.create_task(self._acknowledge()),
         ]
 
     async def close(self) -> None:
@@ -67,6 +71,16 @@ class Socket:
             await asyncio.sleep(PING_S)
             await self._send(type="ping", t=0)
 
+    async def _acknowledge(self) -> None:
+        while True:
+            await asyncio.sleep(ACK_S)
+            for turn, end in list(self._unsaid.items()):
+                await self._ack(turn, end)
+
+    async def _ack(self, turn: int, end: int) -> None:
+        self._unsaid.pop(turn, None)
+        await self._send(type="ack", turn=turn, end=end)
+
     async def _send(self, **frame: Any) -> None:
         await self._in.put({"type": "websocket.receive", "text": json.dumps({"v": 1, **frame})})
 
@@ -80,18 +94,20 @@ class Socket:
         match frame["type"]:
             case "snapshot":
                 self.replies[turn] = frame["text"]
+                self._unsaid[turn] = frame["end"]
             case "delta":
                 own = self.replies.setdefault(turn, "")
                 # Only what follows on what is shown is applied; anything else is a hole.
                 self.broken += frame["start"] != len(own)
                 self.replies[turn] = own + frame["text"]
                 self.began.set()
+                self._unsaid[turn] = frame["end"]
                 if frame["end"] // ACK_BYTES != frame["start"] // ACK_BYTES:
-                    await self._send(type="ack", turn=turn, end=frame["end"])
+                    await self._ack(turn, frame["end"])
             case "reset":
                 self.replies[turn] = ""
             case "done":
                 self.ended[turn] = frame
-                await self._send(type="ack", turn=turn, end=frame["end"])
+                await self._ack(turn, frame["end"])
             case "notice":
                 self.notices.append(frame["kind"])
