@@ -1,5 +1,5 @@
 // What stands around the data of a chart over time: ticks, limit lines with their names, lanes, direct labels, crosshair.
-import { LINE, line, pushApart, shapes, write } from "./monitoring-marks.js";
+import { LINE, line, shapes, write } from "./monitoring-marks.js";
 
 const MARGIN = 104; // px at the right for the names of lines
 const LANE = 16; // px high, below the axis
@@ -140,7 +140,12 @@ function names(chart, model, colors) {
     const newest = model.rows.findLast((row) => row[index] !== null);
     if (newest) labels.push({ y: scales.y.getPixelForValue(newest[index]), name: column.says, tint: column.code === "soft" ? colors.soft : colors.of[index], bold: column.draw === "line" });
   });
-  for (const one of pushApart(labels, area.bottom - 4)) write(context, one.name, x, one.at, one.tint, { bold: one.bold });
+  let free = area.bottom - 4;
+  for (const one of labels.sort((left, right) => right.y - left.y)) {
+    const at = Math.min(one.y, free);
+    write(context, one.name, x, at, one.tint, { bold: one.bold });
+    free = at - LINE;
+  }
 }
 
 function crosshair(chart, model, colors) {

@@ -34,7 +34,7 @@ export const shapes = {
 };
 
 // Labels keep their order and their distance, from the lowest up. `floor` is where the lowest may stand.
-export function pushApart(labels, floor) {
+function pushApart(labels, floor) {
   let free = floor;
   return [...labels]
     .sort((one, other) => other.y - one.y)
