@@ -23,6 +23,8 @@ from tests.browser.conftest import ARGUMENTS, CHROMIUM, PASSWORD, ROOT, USER, Si
 WHERE = ROOT / "docs" / "screenshots"
 DESK = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
+PICTURED = "2b71f4aa-0000-4000-8000-000000000847"
+"""The session of tests.monitoring.day that has a picture."""
 SETTLE_MS = 400
 """Until pictures, popovers and lines that glide in have come to rest."""
 
@@ -38,6 +40,17 @@ Act = Callable[[Page, str], None]
 def go(path: str) -> Act:
     """Open an address; {demo} is the demo conversation's."""
     return lambda page, demo: _open(page, path.format(demo=demo))
+
+
+def whole(path: str) -> Act:
+    """Open an address on a screen that is tall enough for the most of it."""
+
+    def act(page: Page, demo: str) -> None:
+        size = page.viewport_size or {"width": 1280, "height": 800}
+        page.set_viewport_size({"width": size["width"], "height": 1680})
+        _open(page, path)
+
+    return act
 
 
 def then(path: str, *steps: Callable[[Page], object]) -> Act:
@@ -213,12 +226,14 @@ PICTURES: dict[str, tuple[Act, tuple[str, ...]]] = {
     "missing": (drawn("404.html"), ALL),
     "broken": (drawn("500.html"), ("light", "dark")),
     "share": (then("{demo}", press("More actions"), share), ALL),
-    "monitoring": (go("/monitoring/"), ALL),
+    "monitoring": (whole("/monitoring/"), ALL),
     "monitoring-sessions": (go("/monitoring/sessions/"), ("light", "phone")),
     "monitoring-users": (go("/monitoring/users/"), ("light",)),
     "monitoring-chart": (go("/monitoring/charts/cache/"), ("light", "dark")),
+    "alerts": (go("/monitoring/alerts/"), ALL),
+    "alert-rule": (go("/monitoring/alerts/rules/session-over-80/"), ("light",)),
     "usage": (go("/monitoring/mine/"), ("light", "phone")),
-    "session": (lambda page, demo: _open(page, "/monitoring" + demo.replace("/c/", "/sessions/")), ("light", "dark")),
+    "session": (go(f"/monitoring/sessions/{PICTURED}/?turn=12"), ("light", "dark")),
     **admin_pictures.PICTURES,
 }  # fmt: skip
 
@@ -271,6 +286,8 @@ def main() -> int:
         site = Site(url=f"http://127.0.0.1:{port}", environment=environment | own, log=Path(scratch) / "log")
         found = re.search(r"/c/\S+/", site.python(SEED + admin_pictures.SEED))
         assert found, "no demo conversation"
+        if any(name.startswith(("monitoring", "session", "usage")) for name in wanted):
+            site.python("from tests.monitoring import day\nday.record()")
         site.start()
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         people = {who: looks(browser, site, who) for who in {USER, *(BY[name] for name in wanted if name in BY)}}
@@ -280,6 +297,7 @@ def main() -> int:
             act, ways = PICTURES[name]
             for way in ways:
                 page = people[BY.get(name, USER)][way]
+                page.set_viewport_size((PHONE if way == "phone" else DESK)["viewport"])
                 try:
                     act(page, found[0])
                     page.wait_for_timeout(SETTLE_MS)
