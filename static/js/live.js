@@ -55,6 +55,10 @@ export class Live {
     if (epoch !== this.epoch || index > this.count) return false;
     if (index < this.count) return true;
     this.#commit(end, html);
+    // What is left stands below the block: in an element of its own, because one that is pushed down counts as a jump.
+    const tail = this.tail.cloneNode(false);
+    this.tail.replaceWith(tail);
+    this.tail = tail;
     this.#draw();
     return true;
   }
