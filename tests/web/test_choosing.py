@@ -219,8 +219,8 @@ class TestCondition:
     def test_the_worst_is_said_with_what_still_works_and_goes_away(self, page, monkeypatch, settings):
         settings.REDIS_URL = "redis://nowhere"
         provider, background = SimpleNamespace(refusal=lambda model: 5.0), SimpleNamespace(refusal=lambda model: 5.0)
-        switches = SimpleNamespace(read_only=False, compaction_paused=False, fallback_model="", summary_model="")
-        engine = SimpleNamespace(provider=provider, background=background, switches=switches)
+        switches = SimpleNamespace(read_only=False, compaction_paused=False, fallback_model="")
+        engine = SimpleNamespace(provider=provider, background=background, switches=switches, summary_model="")
         now = SimpleNamespace(pulse=SimpleNamespace(failing=True), engine=engine, bus=SimpleNamespace(up=False))
         monkeypatch.setattr(condition.service, "running", lambda: True)
         monkeypatch.setattr(condition.service, "current", lambda: now)
