@@ -33,7 +33,7 @@ WITHOUT_DATABASE = ("tests/context", "tests/documents", "tests/providers", "test
 # a signal that interrupts a test is of no use against the tidying after it that waits for ever. The new process takes
 # the same test up again: once, or one that always hangs would do so nine times, for half an hour.
 BESIDE = ("-n", "2", "--dist", "loadfile", "--max-worker-restart=1", "-o", "timeout_method=thread")
-PARALLEL = (*BESIDE, "--timeout=120")
+PARALLEL = (*BESIDE, "--timeout=240")
 LIMIT = 1_200
 # What --quick leaves out to end in two minutes: processes of their own, long conversations, many examples.
 LONG = (

@@ -23,9 +23,12 @@ class Rows:
         self.visits: list[dict[int, str | None]] = []
         self.answers: dict[int, bool | None] = {}
         self.away = False
+        self.visited = asyncio.Condition()
 
     async def run(self, work: Any, beats: Sequence[tuple[Claim, str | None]], lease_s: float) -> list[bool | None]:
         self.visits.append({claim.id: text for claim, text in beats})
+        async with self.visited:
+            self.visited.notify_all()
         if self.away:
             raise OperationalError
         return [self.answers.get(claim.id, False) for claim, _ in beats]
@@ -44,9 +47,8 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
 
 
 async def visits(rows: Rows, so_many: int) -> None:
-    async with asyncio.timeout(5):
-        while len(rows.visits) < so_many:
-            await asyncio.sleep(0.001)
+    async with asyncio.timeout(5), rows.visited:
+        await rows.visited.wait_for(lambda: len(rows.visits) >= so_many)
 
 
 async def test_all_that_grew_is_stored_in_one_visit_and_only_once(rows):
