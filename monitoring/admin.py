@@ -88,7 +88,7 @@ class SessionGaugeAdmin(ReadOnly):
 
 @admin.register(Rollup)
 class RollupAdmin(ReadOnly):
-    """What calls add up to. User 0 is everybody."""
+    """What calls add up to. User 0 is everybody; -1 that again, all models and strategies in one row."""
 
     list_display = ("start", "size", "user", "model", "purpose", "strategy", "calls", "failed", "cost", "priced")
     list_filter = ("size", "purpose")

@@ -15,6 +15,10 @@ from monitoring.histograms import MS, OFF, SHARE, Histogram, merge
 SYSTEMS = 32
 _DIGESTS = 16**16
 
+# Whose rows they are, beside those of single users. A row of ALL is of all models and strategies too: what most
+# pages ask for, in an eighth of the rows.
+EVERYBODY, ALL = 0, -1
+
 ZERO = Decimal(0)
 # A logarithm for every call would take longer than all the rest of it.
 _ms_bucket = lru_cache(maxsize=65_536)(MS.bucket)

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Max, QuerySet, Sum
 
 from monitoring import folding, times
-from monitoring.folding import Call, Figures
+from monitoring.folding import ALL, EVERYBODY, Call, Figures
 from monitoring.models import ModelCall, Progress, Rollup
 
 ROLLUPS = "rollups"
@@ -107,9 +107,7 @@ def _read(
     """Parts of a span with when they start and what `keys` they are of."""
     for piece in times.pieces(start, end, _until(single=filters.get("user") is not None), step):
         if piece.size:
-            rows = _rows(piece, filters)
-            if filters.get("user") is None:
-                rows = rows.filter(user=0)
+            rows = _rows(piece, filters, keys)
             for at, *values in rows.values_list("start", *keys, *folding.COLUMNS):
                 yield at, tuple(values[: len(keys)]), folding.of_row(values[len(keys) :])
             continue
@@ -132,17 +130,18 @@ def calls(
     return map(Call._make, rows.values_list(*Call._fields).iterator(2_000))
 
 
-def _rows(piece: times.Piece, filters: dict[str, Any]) -> QuerySet[Rollup]:
-    return Rollup.objects.filter(
-        size=piece.size, start__gte=piece.start, start__lt=piece.end, **_given(filters)
-    ).order_by()
+def _rows(piece: times.Piece, filters: dict[str, Any], keys: tuple[str, ...]) -> QuerySet[Rollup]:
+    """The rows of a piece that add up to what is asked for, each call once."""
+    rows = Rollup.objects.filter(size=piece.size, start__gte=piece.start, start__lt=piece.end, **_given(filters))
+    if filters.get("user") is None:
+        apart = {"model", "strategy"} & {*_given(filters), *keys}
+        rows = rows.filter(user__gt=0) if "user" in keys else rows.filter(user=EVERYBODY if apart else ALL)
+    return rows.order_by()
 
 
 def _sums(piece: times.Piece, filters: dict[str, Any], key: str) -> Iterator[tuple[Any, Figures]]:
     """The sums of rows, by the database, for each value of a column. Of users each alone, else everybody's."""
-    rows = _rows(piece, filters)
-    if filters.get("user") is None:
-        rows = rows.filter(user__gt=0) if key == "user" else rows.filter(user=0)
+    rows = _rows(piece, filters, (key,))
     columns = {f"all_{name}": Sum(name) for name in folding.SUMS} | {"highest": Max("peak")}
     for value, *added, peak in rows.values_list(key).annotate(**columns).order_by():
         yield value, Figures(**dict(zip(folding.SUMS, added, strict=True)), peak=peak)

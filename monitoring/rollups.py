@@ -20,7 +20,7 @@ from django.db.models import Max, Min, Sum
 from django.db.models.functions import TruncHour, TruncMinute
 
 from monitoring import folding, rolled, stored, times
-from monitoring.folding import Figures
+from monitoring.folding import ALL, EVERYBODY, Figures
 from monitoring.models import ModelCall, Progress, Rollup
 from monitoring.times import DAY, FIVE, HOUR
 
@@ -131,7 +131,7 @@ def _calls_in(start: datetime, length: timedelta) -> int:
 
 
 def _rolled_in(size: str, start: datetime, length: timedelta) -> int:
-    rows = Rollup.objects.filter(size=size, user=0, start__gte=start, start__lt=start + length)
+    rows = Rollup.objects.filter(size=size, user=EVERYBODY, start__gte=start, start__lt=start + length)
     return rows.aggregate(calls=Sum("calls"))["calls"] or 0
 
 
@@ -139,8 +139,8 @@ def _make_five(start: datetime) -> None:
     with transaction.atomic():
         rows: Rows = {}
         for call in rolled.calls(start, start + FIVE):
-            rows.setdefault((start, 0, call.model, call.purpose, call.strategy), Figures()).add(call)
-        _replace("5m", start, start + FIVE, rows)
+            rows.setdefault((start, EVERYBODY, call.model, call.purpose, call.strategy), Figures()).add(call)
+        _replace("5m", start, start + FIVE, rows | _together(rows))
         _reached(five_until=start + FIVE)
 
 
@@ -152,14 +152,23 @@ def _make_hour(hour: datetime) -> None:
         people: Rows = {}
         for call in rolled.calls(hour, end):
             keys = call.model, call.purpose, call.strategy
-            fives.setdefault((times.floor(call.at, FIVE), 0, *keys), Figures()).add(call)
+            fives.setdefault((times.floor(call.at, FIVE), EVERYBODY, *keys), Figures()).add(call)
             if call.user:
                 people.setdefault((hour, call.user, *keys), Figures()).add(call)
         for (_, user, *keys), figures in fives.items():
             folding.take(people.setdefault((hour, user, *keys), Figures()), figures)
-        _replace("5m", hour, end, fives)
-        _replace("1h", hour, end, people)
+        _replace("5m", hour, end, fives | _together(fives))
+        _replace("1h", hour, end, people | _together(people))
         _reached(five_until=end, hour_until=end)
+
+
+def _together(rows: Rows) -> Rows:
+    """The rows of everybody, all models and strategies together."""
+    made: Rows = {}
+    for (at, user, _, purpose, _), figures in rows.items():
+        if user == EVERYBODY:
+            folding.take(made.setdefault((at, ALL, "", purpose, ""), Figures()), figures)
+    return made
 
 
 def _days(place: Progress, late: Iterable[datetime]) -> list[datetime]:

@@ -17,7 +17,8 @@ class Size(models.TextChoices):
 class Rollup(models.Model):
     """What the calls of one bucket of time add up to, for one model, purpose and strategy. See monitoring.rollups.
 
-    `user` 0 is everybody (calls of nobody too); rows of single users exist for hours and days only. Buckets start at
+    `user` 0 is everybody (calls of nobody too); -1 is that again with all models and strategies in one row, without a
+    name of either; rows of single users exist for hours and days only. Buckets start at
     whole multiples of their size in UTC. Whatever is a sum can be added over rows; a histogram maps the number of a
     bucket of its scale to how many calls fell in it (monitoring.histograms), and is added bucket by bucket.
 
