@@ -267,6 +267,8 @@ def rejections(sessions: Sequence[UUID]) -> dict[UUID, int]:
 
 def choices() -> dict[str, list[str]]:
     """The models and strategies that a filter can choose."""
+    if models := rolled.names("model"):
+        return {"models": models, "strategies": rolled.names("strategy")}
     rows = SessionGauge.objects.order_by()
     return {
         "models": sorted(rows.values_list("model", flat=True).distinct()),

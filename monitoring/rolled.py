@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Max, QuerySet, Sum
+from django.utils import timezone
 
 from monitoring import folding, times
 from monitoring.folding import ALL, EVERYBODY, Call, Figures
@@ -18,6 +19,7 @@ ROLLUPS = "rollups"
 # What a page adds up itself at most, the newest calls first: more only while the loop has not come so far yet, and
 # then the page says by when everything is rolled up.
 MOST_CALLS = 100_000
+OF_USERS = ("calls", "failed", "counted", "priced", "input", "cache_read", "cache_write", "output", "cost", "saved")
 FIELDS = ("model", "purpose", "strategy")
 
 
@@ -74,13 +76,15 @@ def between_by(
 
 
 def by_user(start: datetime, end: datetime, **filters: Any) -> dict[int, Figures]:
-    """What the calls of a span come to for each user: the sums alone (folding.SUMS), since there may be thousands.
+    """What the calls of a span come to for each user: OF_USERS alone, since there may be thousands.
 
     Filters as in `between`.
     """
     found: dict[int, Figures] = {}
     for piece in times.pieces(start, end, _until(single=True), None):
-        for user, figures in _sums(piece, filters, "user") if piece.size else _loose(piece, filters, "user", None):
+        for user, figures in (
+            _sums(piece, filters, "user", OF_USERS) if piece.size else _loose(piece, filters, "user", None)
+        ):
             if user:
                 folding.take(found.setdefault(user, Figures()), figures)
     return found
@@ -94,6 +98,16 @@ def sums(start: datetime, end: datetime, *, step: timedelta, **filters: Any) -> 
         for at, figures in _sums(piece, filters, "start") if piece.size else _loose(piece, filters, "at", step):
             folding.take(found.setdefault(times.floor(at, step), Figures()), figures)
     return dict(sorted(found.items()))
+
+
+def names(field: str) -> list[str]:
+    """Every "model" or "strategy" that is rolled up, without looking through all sessions; nothing before the first
+    round."""
+    rows = Rollup.objects.filter(user=EVERYBODY).order_by()
+    since = times.floor(timezone.now(), times.DAY) - times.DAY
+    days, lately = rows.filter(size="1d"), rows.filter(size="5m", start__gte=since)
+    found = {*days.values_list(field, flat=True).distinct(), *lately.values_list(field, flat=True).distinct()}
+    return sorted(filter(None, found))
 
 
 def until() -> datetime | None:
@@ -139,12 +153,14 @@ def _rows(piece: times.Piece, filters: dict[str, Any], keys: tuple[str, ...]) ->
     return rows.order_by()
 
 
-def _sums(piece: times.Piece, filters: dict[str, Any], key: str) -> Iterator[tuple[Any, Figures]]:
+def _sums(
+    piece: times.Piece, filters: dict[str, Any], key: str, names: tuple[str, ...] = folding.SUMS
+) -> Iterator[tuple[Any, Figures]]:
     """The sums of rows, by the database, for each value of a column. Of users each alone, else everybody's."""
     rows = _rows(piece, filters, (key,))
-    columns = {f"all_{name}": Sum(name) for name in folding.SUMS} | {"highest": Max("peak")}
+    columns = {f"all_{name}": Sum(name) for name in names} | {"highest": Max("peak")}
     for value, *added, peak in rows.values_list(key).annotate(**columns).order_by():
-        yield value, Figures(**dict(zip(folding.SUMS, added, strict=True)), peak=peak)
+        yield value, Figures(**dict(zip(names, added, strict=True)), peak=peak)
 
 
 def _loose(
