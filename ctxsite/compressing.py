@@ -17,7 +17,12 @@ class CompressingMiddleware(GZipMiddleware):
     """Compresses what is text. Static files come before it: they lie there compressed (`ctxsite.static`)."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """The answer, compressed where the browser takes it so and it becomes shorter."""
-        if not response.headers.get("Content-Type", "").startswith(WORDS):
+        """The answer, compressed where the browser takes it so and it becomes shorter.
+
+        What is streamed stays as it is: Django compresses each of its pieces by itself, and Chromium reads only the
+        first one of several.
+        """
+        told = response.headers.get("Content-Type", "")
+        if response.streaming or not told.startswith(WORDS):
             return response
         return super().process_response(request, response)

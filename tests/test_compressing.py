@@ -3,7 +3,7 @@
 import gzip
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import RequestFactory
 
 from ctxsite.compressing import CompressingMiddleware
@@ -33,6 +33,14 @@ def test_the_same_page_has_another_length_each_time():
 def test_an_archive_is_left_alone_and_so_is_who_does_not_ask():
     assert answer("application/zip").content == WORDS
     assert answer("text/html", accepts="").content == WORDS
+
+
+def test_what_is_streamed_is_not_cut_into_parts_of_which_a_browser_reads_the_first():
+    def view(request: HttpRequest) -> StreamingHttpResponse:
+        return StreamingHttpResponse([WORDS, WORDS], content_type="application/json")
+
+    told = CompressingMiddleware(view)(RequestFactory().get("/", HTTP_ACCEPT_ENCODING="gzip"))
+    assert (told.get("Content-Encoding"), b"".join(told.streaming_content)) == (None, WORDS * 2)
 
 
 def test_static_files_never_come_here():

@@ -23,10 +23,7 @@ def repair(session_ids: Collection[UUID] | None = None, *, preview: bool = False
 
     With `preview` nothing is changed: what would be done is told.
     """
-    lines = _tried(_leases, preview)
-    for user, day, _, _ in list(quotas.wrong()):
-        told = f"user {user}: what is set aside on {day} counted again"
-        lines += _tried(lambda user=user, day=day, told=told: [told] if quotas.mend(user, day) else [], preview)
+    lines = settle(preview=preview)
     for session in _damaged(session_ids):
         lines += _tried(lambda session=session: _session(session), preview)
     if names := guards.missing():
@@ -34,6 +31,16 @@ def repair(session_ids: Collection[UUID] | None = None, *, preview: bool = False
         lines += (
             [f"the guard {name} stands again" for name in names] if preview else _tried(lambda: _guards(names), False)
         )
+    return lines
+
+
+def settle(*, preview: bool = False) -> list[str]:
+    """What is no damage, after a copy was put in or processes died: leases that nobody holds, what is set aside for
+    them, the index of words. A line for each change."""
+    lines = _tried(_leases, preview)
+    for user, day, _, _ in list(quotas.wrong()):
+        told = f"user {user}: what is set aside on {day} counted again"
+        lines += _tried(lambda user=user, day=day, told=told: [told] if quotas.mend(user, day) else [], preview)
     if words.missing() or words.unindexed():
         lines += ["the index of words made again"] if preview else _tried(_index, preview)
     return lines

@@ -10,3 +10,6 @@ export const settle = (root) => {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
   }
 };
+
+// What fitted may not fit a phone that was turned.
+addEventListener("resize", () => requestAnimationFrame(() => settle(document)));

@@ -359,7 +359,8 @@ async def test_summaries_that_outgrow_their_budget_are_merged(start: Start) -> N
 async def test_the_sweep_finds_sessions_that_grew_without_a_reply(start: Start) -> None:
     chat = await start(window=WINDOW)
     extend(chat.session, 14, tokens=600, words="Plain words about the weather in the north. " * 30)
-    assert await service.sweep_once(chat.service) == 1
+    # The service's own first round may come before this one.
+    await service.sweep_once(chat.service)
     assert await service.sweep_once(chat.service) == 0
     await eventually(lambda: Job.objects.get().state == "done")
     assert chat.row.compactions >= 1

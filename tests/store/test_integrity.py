@@ -325,7 +325,7 @@ def test_a_check_costs_the_same_number_of_queries_for_any_length(
 ) -> None:
     long = conversation(alice, 400)
     compress(long, *[(first, first + 19) for first in range(1, 300, 20)])
-    with django_assert_max_num_queries(70):
+    with django_assert_max_num_queries(75):
         assert integrity.violations() == []
 
 

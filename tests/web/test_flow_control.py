@@ -11,6 +11,7 @@ from chat import service
 from chat.stream import protocol
 from chat.stream.protocol import COMMANDS_WAITING, FRAMES_BURST, SILENT_S, WINDOW_BYTES, Close
 from chat.web import attaching, consumers, sending
+from chat.web import doors as doors_of
 from chat.web.doors import doors
 from tests.web.test_consumers import connected, ended, provider, send, session
 
@@ -141,10 +142,9 @@ class TestABusyPage:
 class TestWithoutADatabase:
     async def test_a_message_is_refused_and_the_socket_stays(self, provider, session, alice, monkeypatch):
         async with connected(alice, session.pk) as socket:
-            for name in ("holds", "sending"):
-                broken = _Broken() if name == "sending" else _fail
+            for room, name, broken in ((doors_of, "holds", _fail), (consumers, "sending", _Broken())):
                 with monkeypatch.context() as patch:
-                    patch.setattr(consumers, name, broken)
+                    patch.setattr(room, name, broken)
                     client_id = await send(socket)
                     answer = await socket.hear("rejected")
                     assert (answer["client_id"], answer["code"]) == (client_id, "storage")
