@@ -83,6 +83,13 @@ class Holding:
             # The replies go on in memory; whoever takes a turn over meanwhile fences us off.
             log.warning("beat_failed", turns=[one.claim.id for one in due], error=type(error).__name__)
             return
+        except Exception:
+            # Whatever is wrong with one row must not cost the others their leases: each by itself, then.
+            log.exception("beat_refused", turns=[one.claim.id for one in due])
+            if len(due) > 1:
+                for one in due:
+                    await self._beat([one], now)
+            return
         for one, text, asked in zip(due, texts, answers, strict=True):
             if asked is None:
                 one.interrupt(Lost)

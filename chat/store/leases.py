@@ -66,8 +66,8 @@ def beat_turns(beats: Sequence[tuple[Claim, str | None]], lease_s: float) -> lis
     has taken the turn.
     """
     rows = statements.beats([(claim.id, claim.owner, claim.epoch, reply) for claim, reply in beats], lease_s)
-    held = {turn: bool(asked) for turn, asked in rows}
-    return [held.get(claim.id) for claim, _ in beats]
+    held = {(turn, epoch): bool(asked) for turn, epoch, asked in rows}
+    return [held.get((claim.id, claim.epoch)) for claim, _ in beats]
 
 
 def beat_turn(claim: Claim, lease_s: float, reply: str | None = None) -> bool | None:

@@ -111,20 +111,20 @@ _BEATS = {
 UPDATE {_TURNS} t SET lease_until = {_LEASE["postgresql"]}, reply = COALESCE(b.reply, t.reply)
 FROM unnest(%s::bigint[], %s::text[], %s::integer[], %s::text[]) AS b(id, owner, epoch, reply)
 WHERE t.id = b.id AND t.owner = b.owner AND t.epoch = b.epoch AND t.status = 'running'
-RETURNING t.id, t.cancel_requested""",
+RETURNING t.id, t.epoch, t.cancel_requested""",
     "sqlite": f"""
 UPDATE {_TURNS} SET lease_until = {_LEASE["sqlite"]}, reply = COALESCE(b.reply, {_TURNS}.reply)
 FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS owner,
              json_extract(value, '$[2]') AS epoch, json_extract(value, '$[3]') AS reply FROM json_each(%s)) AS b
 WHERE {_TURNS}.id = b.id AND {_TURNS}.owner = b.owner AND {_TURNS}.epoch = b.epoch AND status = 'running'
-RETURNING id, cancel_requested""",
+RETURNING id, epoch, cancel_requested""",
 }
 
 
-def beats(held: Sequence[tuple[int, str, int, str | None]], lease_s: float) -> list[tuple[int, bool]]:
+def beats(held: Sequence[tuple[int, str, int, str | None]], lease_s: float) -> list[tuple[Any, ...]]:
     """Hold on to running turns: (turn, owner, epoch, text so far or None) of each, and the lease in seconds.
 
-    Rows: the turns that are still ours, and whether a stop was asked for.
+    Rows: turn and epoch of those that are still ours, and whether a stop was asked for.
     """
     postgresql = connection.vendor == "postgresql"
     given = [list(column) for column in zip(*held, strict=True)] if postgresql else [json.dumps(held)]

@@ -49,7 +49,7 @@ MARKS_IN_BRIEF = 40
 """Characters that may begin or end something: the parser's time grows with their square, not with the text's length."""
 
 _NEWLINE = re.compile(r"\r\n?|\n")
-_MARK = re.compile(r"[\\`*_~\[\]!<>&$|]")
+_MARK = re.compile(r"[\\`*_~\[\]!<>&$|+-]")
 _LINK = re.compile(r"(?:https?://[^/?#\s]|mailto:[^\s])", re.IGNORECASE)
 _TASK = re.compile(r"\[([ xX])\] ")
 _ADDRESS = re.compile(r"https?://[^\s<>\"`]+", re.IGNORECASE)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 
 from chat.flow import holding
 from chat.flow.holding import CHECKPOINT_CHARS, Holding
@@ -23,6 +23,7 @@ class Rows:
         self.visits: list[dict[int, str | None]] = []
         self.answers: dict[int, bool | None] = {}
         self.away = False
+        self.poison = 0
         self.visited = asyncio.Condition()
 
     async def run(self, work: Any, beats: Sequence[tuple[Claim, str | None]], lease_s: float) -> list[bool | None]:
@@ -31,6 +32,8 @@ class Rows:
             self.visited.notify_all()
         if self.away:
             raise OperationalError
+        if any(claim.id == self.poison for claim, _ in beats):
+            raise DataError
         return [self.answers.get(claim.id, False) for claim, _ in beats]
 
 
@@ -124,3 +127,15 @@ async def test_much_text_is_not_kept_waiting_for_the_second(rows, monkeypatch):
         held.grew(much)
         await visits(rows, 1)
     assert list(rows.visits[0]) == [1]
+
+
+async def test_a_row_that_can_t_be_written_costs_no_other_turn_its_lease(rows):
+    rows.poison = 1
+    held = Holding(rows)
+    bad, good = a_turn(1, "bad"), a_turn(2, "good")
+    with held.hold(bad), held.hold(good):
+        await visits(rows, 3)
+        good.live.add(" still")
+        await visits(rows, 6)
+    assert {2: "good"} in rows.visits
+    assert {2: "good still"} in rows.visits

@@ -287,3 +287,9 @@ class TestGrowingText:
         end, blocks = finished_blocks("one\n\ntwo\n")
         monkeypatch.setattr(rendering, "_render_block", lambda block, env: "anew")
         assert render("one\n\ntwo", [(end, html) for html in blocks]).html == "<p>one</p>\nanew"
+
+
+def test_only_what_is_rendered_at_once_is_brief():
+    assert rendering.is_brief("Plain words. " * 100)
+    for long in ("Plain words. " * 200, "```py\nx = 1\n```\n", "[" * 50, "> " * 50, "- " * 50, "*a* " * 30):
+        assert not rendering.is_brief(long), long[:10]
