@@ -6,9 +6,6 @@ are wired here, so that the loop that runs them knows none.
 
 import asyncio
 import contextlib
-import os
-import socket
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +17,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from chat.context.budget import BudgetError
-from chat.flow import allowing, compactor, fallback, importing, letters, opening, titles, upstream
+from chat.flow import allowing, compactor, fallback, importing, letters, opening, owners, titles, upstream
 from chat.flow.closing import announce
 from chat.flow.engine import Engine, UnknownWindow
 from chat.flow.jobs import JobRunner
@@ -202,7 +199,7 @@ async def start(
         is_brief=rendering.is_brief,
         flush_s=settings.CHAT_FLUSH_MS / 1000,
     )
-    owner = f"{socket.gethostname()[:24]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    owner = owners.name()
     bus: Bus = _in_redis("bus") if settings.REDIS_URL else NoBus()
     service = Service(
         engine=engine,
@@ -353,7 +350,7 @@ async def _sweep(service: Service) -> None:
 
 async def sweep_once(service: Service) -> int:
     """One sweep; how many compactions it enqueued."""
-    await service.database.run(leases.reap_jobs)
+    await service.database.run(leases.reap_jobs, owners.is_gone)
     if await service.database.run(surgery.revive):
         service.wake_jobs()
     for session in await service.database.run(sessions.expire, settings.CHAT_TEMPORARY_S):

@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 from django.db.models.functions import Now
 
+from chat.flow import owners
 from chat.flow.closing import announce
 from chat.flow.engine import Engine
 from chat.flow.running import Lost, Released, Running, Stopped
@@ -179,7 +180,7 @@ class Runner:
     async def _reap(self) -> None:
         if time.monotonic() < self._reap_from:
             return
-        for turn_id, session_id, state in await self._engine.database.run(leases.reap_turns):
+        for turn_id, session_id, state in await self._engine.database.run(leases.reap_turns, owners.is_gone):
             log.warning("turn_reaped", turn=turn_id, session=str(session_id), state=state)
             found = self._running.get(turn_id)
             if found:

@@ -5,7 +5,7 @@ lost, and whoever sees that stops at once. All times are the database's own cloc
 who was stopped for a minute, can't believe that its lease still holds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -86,20 +86,28 @@ def cancelled(turn_ids: list[int]) -> set[int]:
     return set(Turn.objects.filter(pk__in=turn_ids, cancel_requested=True).values_list("pk", flat=True))
 
 
-def reap_turns() -> list[tuple[int, object, str]]:
-    """Requeue running turns whose lease ran out. Returns (turn, session, new state).
+def _nobody(owner: str) -> bool:
+    return False
+
+
+def _abandoned(running: QuerySet, is_gone: Callable[[str], bool]) -> QuerySet:
+    """Those of these rows whose lease ran out, or whose owner is gone. By the name: one that is found by a new owner
+    meanwhile is left to it."""
+    owners = running.order_by().values_list("owner", flat=True).distinct()
+    gone = [owner for owner in owners if is_gone(owner)]
+    return running.filter(Q(lease_until__lt=Now()) | Q(lease_until__isnull=True) | Q(owner__in=gone))
+
+
+def reap_turns(is_gone: Callable[[str], bool] = _nobody) -> list[tuple[int, object, str]]:
+    """Requeue running turns whose lease ran out, or whose owner certainly is gone. Returns (turn, session, new state).
 
     Those out of attempts fail; those that somebody had asked to stop are stopped, not answered once more.
     """
     out: list[tuple[int, object, str]] = []
-    expired = (
-        Turn.objects.live()
-        .filter(status=Turn.Status.RUNNING)
-        .filter(Q(lease_until__lt=Now()) | Q(lease_until__isnull=True))
-    )
-    rows = expired.values_list("pk", "session_id", "epoch", "attempt", "cancel_requested")
+    abandoned = _abandoned(Turn.objects.live().filter(status=Turn.Status.RUNNING), is_gone)
+    rows = abandoned.values_list("pk", "session_id", "epoch", "attempt", "cancel_requested")
     for pk, session_id, epoch, attempt, cancelled in list(rows):
-        fenced = expired.filter(pk=pk, epoch=epoch)
+        fenced = abandoned.filter(pk=pk, epoch=epoch)
         if cancelled or attempt >= MOST_ATTEMPTS:
             status, error = (Turn.Status.STOPPED, "") if cancelled else (Turn.Status.FAILED, "owner_lost")
             with transaction.atomic():
@@ -215,13 +223,14 @@ def finish_job(claim: Claim, *, error: str = "", retry_in_s: float | None = None
     return bool(rows.update(state=state, error=error, lease_until=None, finished_at=Now()))
 
 
-def reap_jobs() -> int:
-    """Give jobs whose lease ran out back to the queue, or fail them when they are out of attempts."""
-    expired = Job.objects.open().filter(state=Job.State.RUNNING, lease_until__lt=Now())
-    failed = expired.filter(attempts__gte=MOST_JOB_ATTEMPTS).update(
+def reap_jobs(is_gone: Callable[[str], bool] = _nobody) -> int:
+    """Give jobs whose lease ran out, or whose owner certainly is gone, back to the queue, or fail them when they are
+    out of attempts."""
+    abandoned = _abandoned(Job.objects.open().filter(state=Job.State.RUNNING), is_gone)
+    failed = abandoned.filter(attempts__gte=MOST_JOB_ATTEMPTS).update(
         state=Job.State.FAILED, error="owner_lost", lease_until=None, finished_at=Now()
     )
-    return failed + expired.update(state=Job.State.DUE, owner="", lease_until=None)
+    return failed + abandoned.update(state=Job.State.DUE, owner="", lease_until=None)
 
 
 def _owned_job(claim: Claim) -> QuerySet:

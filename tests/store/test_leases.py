@@ -117,6 +117,20 @@ def test_a_turn_that_somebody_stopped_is_not_answered_once_more(session: ChatSes
     assert (turn.status, turn.error, turn.reply) == ("stopped", "", "Half")
 
 
+def test_what_a_process_that_is_gone_held_is_not_waited_for(session: ChatSession) -> None:
+    claim = claimed(session, "gone")
+    leases.enqueue("compact", session.pk)
+    _, job = leases.claim_job("gone", ["compact"], LEASE)
+    assert leases.reap_turns(lambda owner: owner == "another") == []
+    assert leases.reap_jobs(lambda owner: owner == "another") == 0
+    assert leases.reap_turns(lambda owner: owner == "gone") == [(claim.id, session.pk, "queued")]
+    assert leases.reap_jobs(lambda owner: owner == "gone") == 1
+    assert leases.claim_turn("b", LEASE).epoch == 2
+    assert leases.beat_turn(claim, LEASE) is None
+    assert leases.beat_job(job, LEASE) is False
+    assert leases.reap_turns(lambda owner: owner == "gone") == [], "it has a new owner"
+
+
 def test_a_lease_that_holds_is_not_reaped(session: ChatSession) -> None:
     claimed(session)
     assert leases.reap_turns() == []
