@@ -1,14 +1,16 @@
 // The stretch of a conversation that stands on the page. More of it is fetched before the reader comes to its edge; what
 // is far from the reader goes meanwhile, so that a page through which somebody scrolls for an hour stays light.
 
-import { settle } from "./settling.js";
+import { button, reach } from "./settling.js";
 
-// Turns on the page at any time: when some come above the others, the browser goes through all of them.
-const MOST = 150;
+// Turns on the page, if those are enough: when some come above the others, the browser goes through all of them.
+const MOST = 70;
 // Turns that are put in at once: what one frame has time for.
 const SLICE = 3;
 // How far from what is seen an edge may be before more is fetched, in heights of the box.
-const AHEAD = "200%";
+const AHEAD = 2;
+// What is nearer stays, however short its turns are: else it would be fetched again at once.
+const NEAR = AHEAD + 1;
 const AGAIN_MS = 3_000;
 
 const frame = () => new Promise((done) => requestAnimationFrame(done));
@@ -29,7 +31,7 @@ export class Stretch {
     this.came = came;
     this.turns = root.getElementsByClassName("turn");
     this.template = document.getElementById("edges-template");
-    const options = { root: scroll.box, rootMargin: `${AHEAD} 0px` };
+    const options = { root: scroll.box, rootMargin: `${AHEAD * 100}% 0px` };
     this.near = new IntersectionObserver((entries) => {
       const edge = entries.find((entry) => entry.isIntersecting && entry.target.isConnected)?.target;
       if (edge) this.#load(edge);
@@ -58,11 +60,19 @@ export class Stretch {
   room(count, fromStart = true) {
     const over = Math.min(this.turns.length, this.turns.length + count - MOST);
     if (over <= 0) return;
-    const going = fromStart ? [...this.turns].slice(0, over) : [...this.turns].slice(-over);
+    const outer = fromStart ? [...this.turns].slice(0, over) : [...this.turns].slice(-over);
+    const going = outer.filter((turn) => this.#far(turn));
+    if (!going.length) return;
     this.leaving(going);
     if (going.some((turn) => turn.contains(document.activeElement))) this.root.focus({ preventScroll: true });
     for (const turn of going) for (const part of whole(turn)) part.remove();
     this.#edge(fromStart ? "earlier" : "later");
+  }
+
+  #far(turn) {
+    const seen = this.scroll.box.getBoundingClientRect();
+    const { top, bottom } = turn.getBoundingClientRect();
+    return Math.max(seen.top - bottom, top - seen.bottom) > NEAR * seen.height;
   }
 
   // The place of what is not here, with the number from which on it is missing.
@@ -124,10 +134,9 @@ export class Stretch {
     if (early) edge.after(...nodes);
     else edge.before(...nodes);
     this.#edge(early ? "earlier" : "later");
-    for (const turn of slice) {
-      for (const part of whole(turn)) htmx.process(part);
-      settle(turn);
-    }
+    for (const part of nodes) htmx.process(part);
+    slice.forEach(button);
     held();
+    reach(...slice);
   }
 }
