@@ -14,7 +14,7 @@ from monitoring import figures, folding, histograms, saying, series, workcharts
 from monitoring.filters import Filter
 from monitoring.folding import Figures
 from monitoring.histograms import MS
-from monitoring.points import Point, Today, whole
+from monitoring.points import Full, Point, Today, whole
 
 WIDTH, HEIGHT = 88, 24  # px of a spark line
 SLOW_MS = 3_000
@@ -82,14 +82,13 @@ def seconds(count: int) -> str:
 def cards(
     chosen: Filter,
     points: Sequence[Point],
-    full: Mapping[str, Any],
+    full: Full,
     today: Today,
     jobs: Mapping[str, int | float] | None,
     overflowed: tuple[int, int, int],
-    failing: int,
 ) -> list[Card]:
     """All of them in reading order. `overflowed` are the turns that did, those answered, and the requests refused;
-    `failing` the sessions whose strategy fails; `jobs` None where nobody told of the queue."""
+    `jobs` None where nobody told of the queue."""
     span = saying.of_time(chosen.span.length)
     lately = max(1, chosen.span.lately // (points[1].start - points[0].start)) if len(points) > 1 else 1
     every, late = whole(points), whole(points[-lately:])
@@ -97,7 +96,7 @@ def cards(
     return [
         _live(points, full, late, every, len(points) / lately, span, chosen),
         _mean(points, full, every, span),
-        _over(points, full, failing),
+        _over(points, full),
         _backlog(points, jobs),
         _overflow(points, overflowed, span),
         _errors(points, every_call, span),
@@ -113,7 +112,7 @@ def _spark(values: Sequence[float | None]) -> dict[str, Any]:
     return {"spark": path, "dot": dot}
 
 
-def _live(points: Sequence[Point], full: Mapping[str, Any], late: Figures, every: Figures, parts: float, span: str,
+def _live(points: Sequence[Point], full: Full, late: Figures, every: Figures, parts: float, span: str,
           chosen: Filter) -> Card:  # fmt: skip
     mean = every.calls / parts if parts else 0
     change = (late.calls - mean) / mean if mean else 0.0
@@ -121,8 +120,8 @@ def _live(points: Sequence[Point], full: Mapping[str, Any], late: Figures, every
     return Card(
         code="live",
         name=gettext("Sessions live"),
-        figure=figures.whole(full["live"]),
-        unit=gettext("of {n} in {span}").format(n=figures.whole(full["all"]), span=span),
+        figure=figures.whole(full.live),
+        unit=gettext("of {n} in {span}").format(n=figures.whole(full.all), span=span),
         trend=gettext("{n} calls in {lately}, {sign} {change} on the mean").format(
             n=figures.whole(late.calls),
             lately=_lately(chosen),
@@ -141,14 +140,14 @@ def _lately(chosen: Filter) -> str:
     return gettext("15 min") if minutes < 60 else saying.of_time(chosen.span.lately)
 
 
-def _mean(points: Sequence[Point], full: Mapping[str, Any], every: Figures, span: str) -> Card:
-    state = series.pressure(full["mean"])
+def _mean(points: Sequence[Point], full: Full, every: Figures, span: str) -> Card:
+    state = series.pressure(full.mean)
     return Card(
         code="mean",
         name=gettext("Mean utilisation"),
-        figure=_share(full["mean"]),
+        figure=_share(full.mean),
         unit="%",
-        trend=points_change(full["mean"], every.mean_utilisation, span),
+        trend=points_change(full.mean, every.mean_utilisation, span),
         bad=gettext("Bad over 70 %: compaction lags everywhere."),
         state=state if state in ("watch", "alert") else "",
         to="utilisation",
@@ -160,17 +159,17 @@ def _share(share: float | None) -> str:
     return figures.percent(share).removesuffix(f"{figures.SPACE}%")
 
 
-def _over(points: Sequence[Point], full: Mapping[str, Any], failing: int) -> Card:
+def _over(points: Sequence[Point], full: Full) -> Card:
     return Card(
         code="over",
         name=gettext("Over 70 % / 80 %"),
-        figure=f"{figures.whole(full['watch'])} / {figures.whole(full['alert'])}",
+        figure=f"{figures.whole(full.watch)} / {figures.whole(full.alert)}",
         unit=gettext("sessions"),
         trend=ngettext(
-            "the strategy fails in {n} session", "the strategy fails in {n} sessions", failing
-        ).format(n=figures.whole(failing)) if failing else gettext("the strategy fails in none"),
-        bad=gettext("Bad when rising: people soon wait for compaction."),
-        state="alert" if failing else "watch" if full["alert"] else "",
+            "the strategy fails in {n} session", "the strategy fails in {n} sessions", full.failing
+        ).format(n=figures.whole(full.failing)) if full.failing else gettext("the strategy fails in none"),
+        bad=gettext("Bad when rising: people soon wait."),
+        state="alert" if full.failing else "watch" if full.alert else "",
         to="failing",
         **_spark([point.replies.alert / point.replies.shares if point.replies and point.replies.shares else None
                   for point in points]),
@@ -220,7 +219,7 @@ def _errors(points: Sequence[Point], every: Figures, span: str) -> Card:
         trend=gettext("{n} in {span}, most: {code}").format(
             n=figures.whole(every.failed), span=span, code=(most or "").replace("_", " ")
         ) if most else gettext("none in {span}").format(span=span),
-        bad=gettext("Bad over 5 %: the model’s service is in trouble."),
+        bad=gettext("Bad over 5 %: the model’s service fails."),
         state="alert" if (every.error_rate or 0) > ERRORS else "",
         to="errors",
         **_spark([point.all.error_rate if point.all else None for point in points]),
@@ -235,7 +234,7 @@ def _cache(points: Sequence[Point], late: Figures, every: Figures, span: str, ch
         figure=_share(late.hit_rate),
         unit="%",
         trend=points_change(late.hit_rate, every.hit_rate, span),
-        bad=gettext("Bad 5 points below: system or tools text changed."),
+        bad=gettext("Bad 5 points below: the prefix changed."),
         state="watch" if fell else "",
         to="cache",
         **_spark([point.replies.hit_rate if point.replies else None for point in points]),
@@ -258,7 +257,7 @@ def _first(points: Sequence[Point], late: Figures, every: Figures, span: str) ->
         trend=gettext("{change} s on the {span}").format(change=" / ".join(changes), span=span)
         if changes
         else gettext("nothing to compare with yet"),
-        bad=gettext("Bad at a p95 over 3 s: cache misses, or a queue."),
+        bad=gettext("Bad over 3 s at p95: misses, or a queue."),
         state="watch" if (now[1] or 0) > SLOW_MS else "",
         to="first",
         **_spark([histograms.quantile(point.replies.first, MS, 0.5) if point.replies else None for point in points]),
@@ -273,7 +272,7 @@ def _spend(points: Sequence[Point], today: Today) -> Card:
         figure=figures.dollars(today.all.cost) if today.all.priced or not today.all.calls else figures.NONE,
         unit=gettext("at least") if unpriced else "",
         trend=gettext("caching saved {dollars}").format(dollars=figures.dollars(today.all.saved)),
-        bad=gettext("Bad if it doubles: a cache broke, or a client loops."),
+        bad=gettext("Bad if it doubles: a client loops."),
         to="money",
         **_spark([float(point.all.cost) if point.all else 0.0 for point in points]),
     )
@@ -286,8 +285,10 @@ def _saved(points: Sequence[Point], today: Today) -> Card:
         name=gettext("Saved by compaction today"),
         figure=figures.dollars(saved),
         unit="",
-        trend=gettext("{tokens} tokens were not sent").format(tokens=figures.tokens(today.all.spared)),
-        bad=gettext("Bad below 0: it compresses what is hardly read again."),
+        trend=gettext("{tokens} tokens not sent, {again} cached anew").format(
+            tokens=figures.tokens(today.all.spared), again=figures.tokens(today.all.rewritten)
+        ),
+        bad=gettext("Bad below 0: what it shortens is not read."),
         state="watch" if saved < 0 else "",
         to="money",
         **_spark([float(workcharts.spared(point.all, point.summaries)) if point.all else 0.0 for point in points]),

@@ -60,6 +60,8 @@ class Drawn:
     """(name, count, share of the whole): a list beside the chart, the largest first."""
     long: bool = False
     nothing: str = ""
+    note: str = ""
+    """How its figures are made, where that is no matter of course."""
     words: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -1,13 +1,13 @@
 """What calls add up to, call by call or sum by sum: adding all calls and adding parts of them give the same. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from monitoring import pricing, series
+from monitoring import pricing, series, sparing
 from monitoring.histograms import MS, OFF, SHARE, Histogram, merge
 
 # The digests that a row keeps, the smallest of all. They are hashes, so that these tell how many there are: exactly
@@ -22,6 +22,8 @@ EVERYBODY, ALL = 0, -1
 ZERO = Decimal(0)
 # A logarithm for every call would take longer than all the rest of it.
 _ms_bucket = lru_cache(maxsize=65_536)(MS.bucket)
+# A call is added to the row of everybody and to that of its user, one after the other.
+_of_spared = lru_cache(maxsize=64)(pricing.of_spared)
 
 
 class Call(NamedTuple):
@@ -48,13 +50,17 @@ class Call(NamedTuple):
     miss_cause: str
     components: Mapping[str, int]
     system_digest: str
+    ttl: str = "5m"
+    rewritten: int | None = None
+    cut: Mapping[str, int] | None = None
 
 
 @dataclass(slots=True)
 class Figures:
     """Sums over calls, as the columns of `monitoring.models.Rollup`; tokens and US dollars.
 
-    `cost`, `saved` and `spared_cost` are of the `priced` calls alone: with `unpriced` ones the whole is unknown.
+    `cost`, `saved`, `spared_cost` and `rewrite_cost` are of the `priced` calls alone: with `unpriced` ones the whole is
+    unknown.
     """
 
     calls: int = 0
@@ -68,9 +74,11 @@ class Figures:
     left: int = 0
     reused: int = 0
     spared: int = 0
+    rewritten: int = 0
     cost: Decimal = ZERO
     saved: Decimal = ZERO
     spared_cost: Decimal = ZERO
+    rewrite_cost: Decimal = ZERO
     shares: int = 0
     share_sum: float = 0.0
     watch: int = 0
@@ -86,6 +94,7 @@ class Figures:
     misses: dict[str, int] = field(default_factory=dict)
     components: dict[str, int] = field(default_factory=dict)
     systems: dict[str, int] = field(default_factory=dict)
+    cut: dict[str, int] = field(default_factory=dict)
 
     def add(self, call: Call) -> None:
         """One call more."""
@@ -122,7 +131,11 @@ class Figures:
             self.reused += min(call.left, call.cache_read)
         if call.spared:
             self.spared += call.spared
-            self.spared_cost += pricing.of_spared(call.model, call.spared, size, hit=call.cache_read > 0) or ZERO
+            paid = sparing.paid_as(read=call.cache_read, write=call.cache_write, rewritten=call.rewritten)
+            self.spared_cost += _of_spared(call.model, call.spared, size, paid=paid, ttl=call.ttl) or ZERO
+        if call.rewritten:
+            self.rewritten += call.rewritten
+            self.rewrite_cost += pricing.of_rewritten(call.model, call.rewritten, size, ttl=call.ttl) or ZERO
         share = series.utilisation(size, call.window)
         if share is not None:
             self.shares += 1
@@ -135,6 +148,8 @@ class Figures:
             _count(self.estimate, OFF.bucket((call.estimate - size) / size))
         for name, tokens in call.components.items():
             self.components[name] = self.components.get(name, 0) + tokens
+        for name in call.cut or ():
+            self.cut[name] = self.cut.get(name, 0) + 1
         if call.system_digest:
             self.systems[call.system_digest] = self.systems.get(call.system_digest, 0) + 1
             if len(self.systems) > SYSTEMS:
@@ -152,6 +167,11 @@ class Figures:
     def unpriced(self) -> int:
         """Calls whose price is unknown: with any, cost and savings are at least what stands there."""
         return self.calls - self.priced
+
+    @property
+    def spared_dollars(self) -> Decimal:
+        """What was spared, less what was written to the cache again; before what the summaries cost."""
+        return self.spared_cost - self.rewrite_cost
 
     @property
     def hit_rate(self) -> float | None:
@@ -187,19 +207,23 @@ class Figures:
 
 
 HISTOGRAMS = ("utilisation", "first_hit", "first_partial", "first_miss", "total", "estimate")
-COUNTS = ("outcomes", "misses", "components", "systems")
+COUNTS = ("outcomes", "misses", "components", "systems", "cut")
 COLUMNS = tuple(one.name for one in fields(Figures))
 SUMS = tuple(name for name in COLUMNS if name not in (*HISTOGRAMS, *COUNTS, "peak"))
-_OPEN = tuple((place, name in HISTOGRAMS) for place, name in enumerate(COLUMNS) if name in (*HISTOGRAMS, *COUNTS))
+_NUMBERED = frozenset(HISTOGRAMS)
+_OPEN = frozenset((*HISTOGRAMS, *COUNTS))
 
 
-def of_row(values: Iterable[Any]) -> Figures:
-    """Figures from the COLUMNS of a stored row, whose histograms have names for numbers, as JSON wants it."""
-    given = list(values)
-    for place, numbered in _OPEN:
-        if numbered:
-            given[place] = {int(bucket): count for bucket, count in given[place].items()}
-    return Figures(*given)
+def of_row(values: Iterable[Any], columns: Sequence[str] = COLUMNS) -> Figures:
+    """Figures from some COLUMNS of a stored row, whose histograms have names for numbers, as JSON wants it.
+
+    A count that is younger than the row is None there.
+    """
+    given = dict(zip(columns, values, strict=True))
+    for name in _OPEN & given.keys():
+        held = given[name]
+        given[name] = {int(bucket): count for bucket, count in held.items()} if name in _NUMBERED else held or {}
+    return Figures(**given)
 
 
 def total(parts: Iterable[Figures]) -> Figures:

@@ -7,9 +7,10 @@ from django.core.paginator import Paginator
 from django.db.models import F, OrderBy, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 
-from monitoring import filters, over, rolled, saying, series
+from monitoring import filters, over, saying, series, userdays
 from monitoring.access import operators_only
 from monitoring.filters import Filter
 from monitoring.folding import Figures
@@ -70,18 +71,24 @@ def named(text: str) -> Q | None:
     return Q(session__gte=UUID(digits.ljust(32, "0")), session__lte=UUID(digits.ljust(32, "f")))
 
 
+def _turn(request: HttpRequest) -> str:
+    given = request.GET.get("turn", "")
+    return given if given.isascii() and given.isdigit() and len(given) < 10 else ""
+
+
 @operators_only
 def sessions(request: HttpRequest) -> HttpResponse:
     """The sessions that have calls, with how full each is, why, and what happens next."""
     chosen = filters.read(request.GET)
     rows = found(request, chosen)
-    looked_for = request.GET.get("find", "").strip()
+    looked_for, turn = request.GET.get("find", "").strip(), _turn(request)
     if looked_for:
         wanted = named(looked_for)
         rows = SessionGauge.objects.filter(wanted).order_by("-at") if wanted else SessionGauge.objects.none()
         only = list(rows[:2])
         if len(only) == 1:
-            return redirect("monitoring:session", only[0].session)
+            asked = f"?turn={turn}#fate" if turn else ""
+            return redirect(reverse("monitoring:session", args=[only[0].session]) + asked)
     newest = SessionGauge.objects.order_by("-at").values_list("at", flat=True).first()
     call = ModelCall.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     stamp = f"{call}-{newest.timestamp() if newest else 0}"
@@ -99,6 +106,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
             "state": _chosen(request, "state", STATES),
             "states": STATES,
             "find": looked_for,
+            "turn": turn,
             "stamp": stamp,
         }
         | common(request, chosen),
@@ -123,7 +131,7 @@ def sessions_csv(request: HttpRequest) -> HttpResponse:
 def _by_user(chosen: Filter, order: str) -> list[tuple[int, Figures]]:
     now = timezone.now()
     asked = {"model": chosen.model or None, "strategy": chosen.strategy or None, "user": chosen.user}
-    by = rolled.by_user(filters.floor(chosen.since(now), filters.HOUR), now, **asked)
+    by = userdays.by_user(filters.floor(chosen.since(now), filters.HOUR), now, **asked)
 
     def key(pair: tuple[int, Figures]) -> tuple[Any, ...]:
         user, one = pair

@@ -4,20 +4,21 @@ However many calls there were, a page costs the same few statements: rollups, an
 the gauges of the sessions that it shows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Avg, Count, F, FloatField, IntegerField, Max, Q, QuerySet, Sum
-from django.db.models.functions import Cast, Floor, Least, TruncDay, TruncHour
+from django.db.models import Count, F, FloatField, Func, IntegerField, Max, Q, QuerySet, Sum, Value
+from django.db.models.functions import Cast, Coalesce, Floor, Least
 
-from monitoring import filters, folding, forecast, lookups, rolled, series
+from monitoring import eventhours, filters, folding, forecast, lookups, rolled, series, times
 from monitoring.filters import Filter
 from monitoring.folding import Figures
-from monitoring.models import ContextEvent, Kind, ModelCall, Purpose, SessionGauge
-from monitoring.points import Happened, Point, Today
+from monitoring.models import ContextEvent, EventHour, Kind, ModelCall, Purpose, SessionGauge
+from monitoring.points import Full, Happened, Point, Today
 
 LIVE = timedelta(minutes=15)
 """A session is live for so long after its newest call."""
@@ -91,19 +92,15 @@ def told(chosen: Filter, since: datetime, end: datetime) -> QuerySet[ContextEven
 
 
 def events(chosen: Filter, since: datetime, end: datetime, step: timedelta) -> dict[datetime, Happened]:
-    """What happened in each step, added up by the database where a step is an hour or more."""
-    rows = told(chosen, since, end).order_by()
-    if step >= filters.HOUR:
-        cut: Any = TruncDay("at") if step >= filters.DAY else TruncHour("at")
-        grouped = rows.annotate(start=cut).values_list("start", "kind", "outcome", "code")
-        each = grouped.annotate(
-            Count("pk"), Sum("tokens_before"), Sum("tokens_after"), Sum("seconds"), Count("seconds")
-        )
-    else:
-        plain = rows.values_list("at", "kind", "outcome", "code", "tokens_before", "tokens_after", "seconds")
-        each = ((*row[:4], 1, *row[4:], int(row[6] is not None)) for row in plain.iterator())
+    """What happened in each step: out of the hours that are added up where a step is of whole ones, and the events."""
     found: dict[datetime, Happened] = {}
-    for at, kind, outcome, code, n, before, after, seconds, timed in each:
+    upto = since
+    if chosen.user is None and not step % filters.HOUR:
+        made = eventhours.until()
+        upto = max(since, times.floor(min(end, made), filters.HOUR)) if made else since
+    for at, kind, outcome, code, n, before, after, seconds, timed in chain(
+        _of_hours(chosen, since, upto) if since < upto else (), _of_events(chosen, upto, end, step)
+    ):
         point = found.setdefault(filters.floor(at, step), Happened())
         point.counts[kind, outcome, code] += n
         if kind == Kind.COMPACTION and outcome == "ok":
@@ -112,6 +109,42 @@ def events(chosen: Filter, since: datetime, end: datetime, step: timedelta) -> d
             point.seconds += seconds or 0
             point.timed += timed
     return found
+
+
+def _of_hours(chosen: Filter, since: datetime, end: datetime) -> Iterator[tuple[Any, ...]]:
+    rows = EventHour.objects.filter(start__gte=since, start__lt=end).order_by()
+    asked = {"model": chosen.model, "strategy": chosen.strategy}
+    grouped = rows.filter(**{name: value for name, value in asked.items() if value}).values_list(
+        "start", "kind", "outcome", "code"
+    )
+    yield from grouped.annotate(
+        Sum("events"), Sum("tokens_before"), Sum("tokens_after"), Sum("seconds"), Sum("timed")
+    ).iterator()
+
+
+def _of_events(chosen: Filter, since: datetime, end: datetime, step: timedelta) -> Iterator[tuple[Any, ...]]:
+    length = int(step.total_seconds())
+    rows = told(chosen, since, end).order_by().annotate(bucket=Bucket("at", length=length))
+    grouped = rows.values_list("bucket", "kind", "outcome", "code").annotate(
+        Count("pk"), Sum("tokens_before"), Sum("tokens_after"), Sum("seconds"), Count("seconds")
+    )
+    for bucket, *rest in grouped.iterator():
+        yield times.EPOCH + timedelta(seconds=bucket), *rest
+
+
+class Bucket(Func):
+    """The start of the bucket of `length` seconds that a moment lies in, in seconds since 1970: added up by the
+    database, since there are thousands of events in a day."""
+
+    output_field = IntegerField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        template = "(FLOOR(EXTRACT(EPOCH FROM %(expressions)s) / %(length)s)::bigint * %(length)s)"
+        return super().as_sql(compiler, connection, template=template, **more)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        template = "(CAST(STRFTIME('%%%%s', %(expressions)s) AS INTEGER) / %(length)s * %(length)s)"
+        return super().as_sql(compiler, connection, template=template, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,27 +195,40 @@ def gauges(chosen: Filter, since: datetime | None) -> QuerySet[SessionGauge]:
     return rows if chosen.user is None else rows.filter(user=chosen.user)
 
 
-def fullness(chosen: Filter, now: datetime) -> dict[str, Any]:
-    """How many sessions of the span there are, live, over 70 % and 80 %, and the mean of the live ones."""
+def fullness(chosen: Filter, now: datetime) -> Full:
+    """How full the sessions of the span are, in one look at them."""
     live = Q(at__gte=now - LIVE)
-    return gauges(chosen, now - chosen.span.length).aggregate(
-        all=Count("pk"),
-        live=Count("pk", filter=live),
-        mean=Avg("utilisation", filter=live),
-        watch=Count("pk", filter=Q(utilisation__gte=series.WATCH)),
-        alert=Count("pk", filter=Q(utilisation__gte=series.ALERT)),
-        newest=Max("at"),
+    # A float's last digit must not move 70 % into the bin below. What is not known is below 0: PostgreSQL would take
+    # the least of nothing and 19 for 19.
+    share = Floor(Coalesce(F("utilisation"), Value(-1.0)) * 20 + 1e-9, output_field=FloatField())
+    rows = gauges(chosen, now - chosen.span.length).order_by()
+    binned = rows.annotate(bin=Cast(Least(share, 19.0), IntegerField())).values_list("bin")
+    found = list(
+        binned.annotate(
+            Count("pk"),
+            n_live=Count("pk", filter=live),
+            n_known=Count("utilisation", filter=live),
+            shares=Sum("utilisation", filter=live),
+            n_watch=Count("pk", filter=Q(utilisation__gte=series.WATCH)),
+            n_alert=Count("pk", filter=Q(utilisation__gte=series.ALERT)),
+            n_failing=Count("pk", filter=FAILING),
+            n_soon=Count("pk", filter=NEAR),
+            last=Max("at"),
+        )
     )
-
-
-def histogram(chosen: Filter, now: datetime) -> list[int]:
-    """Sessions of the span by utilisation, in bins of 5 % of the window; the last holds all from 95 % on."""
-    rows = gauges(chosen, now - chosen.span.length).filter(utilisation__isnull=False)
-    # A float's last digit must not move 70 % into the bin below.
-    share = Floor(F("utilisation") * 20 + 1e-9, output_field=FloatField())
-    binned = rows.annotate(bin=Cast(Least(share, 19.0), IntegerField())).values_list("bin").annotate(n=Count("pk"))
-    counts = dict(binned.order_by())
-    return [counts.get(index, 0) for index in range(20)]
+    _, every, alive, known, shares, watch, alert, bad, soon, _ = zip(*found, strict=True) if found else [()] * 10
+    counts = {row[0]: row[1] for row in found}
+    return Full(
+        all=sum(every),
+        live=sum(alive),
+        mean=sum(share or 0 for share in shares) / sum(known) if sum(known) else None,
+        watch=sum(watch),
+        alert=sum(alert),
+        failing=sum(bad),
+        soon=sum(soon),
+        newest=max((row[-1] for row in found), default=None),
+        bins=[counts.get(index, 0) for index in range(20)],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,17 +241,23 @@ class Soon:
     happens: forecast.Reason
 
 
+NEAR = (
+    Q(turns_to_compaction__lte=forecast.SOON)
+    | Q(turns_left__lte=forecast.SOON)
+    | Q(utilisation__gte=series.WATCH)
+)  # fmt: skip
+# In whole tokens, since the two databases round a share of a window differently.
+FAILING = Q(tokens__gte=F("window") * 4 / 5, base_tokens__gte=F("window") * 4 / 5, window__gt=0)
+
+
 def near(chosen: Filter, now: datetime) -> QuerySet[SessionGauge]:
     """The sessions of the span that are over 70 %, or due, or about to be."""
-    soon = Q(turns_to_compaction__lte=forecast.SOON) | Q(turns_left__lte=forecast.SOON)
-    return gauges(chosen, now - chosen.span.length).filter(soon | Q(utilisation__gte=series.WATCH))
+    return gauges(chosen, now - chosen.span.length).filter(NEAR)
 
 
 def failing(chosen: Filter, now: datetime) -> QuerySet[SessionGauge]:
     """The sessions of the span whose last two turns were both over 80 %: their strategy fails."""
-    # In whole tokens, since the two databases round a share of a window differently.
-    over = Q(tokens__gte=F("window") * 4 / 5, base_tokens__gte=F("window") * 4 / 5, window__gt=0)
-    return gauges(chosen, now - chosen.span.length).filter(over)
+    return gauges(chosen, now - chosen.span.length).filter(FAILING)
 
 
 def soonest(chosen: Filter, now: datetime, most: int = ROWS) -> list[Soon]:

@@ -22,6 +22,8 @@ from monitoring.points import Point, whole
 from monitoring.sending import common, csv_of
 
 ALERTS = 4  # open alerts on the overview
+# What saying.fall looks at: a day by five minutes is many rows, and their histograms are most of them.
+FALLS = ("calls", "input", "cache_read", "cache_write", "misses")
 
 
 @operators_only
@@ -33,34 +35,37 @@ def index(request: HttpRequest) -> HttpResponse:
     stamp = stamp_of(now, sources)
     if request.GET.get("stamp") == stamp:
         return HttpResponse(status=204)
+    with rolled.once(now):
+        return render(request, "monitoring/overview.html", _found(request, chosen, now, sources, stamp))
+
+
+def _found(
+    request: HttpRequest, chosen: Filter, now: datetime, sources: Mapping[str, Any], stamp: str
+) -> dict[str, Any]:
+    """What the overview shows."""
     points = over.points(chosen, now)
     full = over.fullness(chosen, now)
     today = over.today(chosen, now)
     overflows = over.overflows(chosen, chosen.since(now), now)
-    failing = over.failing(chosen, now).count()
     jobs = sources.get("jobs")
-    return render(
-        request,
-        "monitoring/overview.html",
-        {
-            "cards": cards.cards(
-                chosen, points, full, today, jobs, (overflows.turns, overflows.answered, overflows.refused), failing
-            ),
-            "charts": {
-                "fullness": timecharts.fullness(over.histogram(chosen, now), full["mean"]),
-                **{code: draw(code, points, chosen, today) for code in workcharts.CHARTS},
-            },
-            "soon": over.soonest(chosen, now),
-            "soon_count": over.near(chosen, now).count(),
-            "wrong": wrong(points, overflows, jobs, now),
-            "lost": overflows.lost[:ALERTS],
-            "alerts": Alert.objects.filter(resolved_at=None).select_related("rule").order_by("-opened_at")[:ALERTS],
-            "unanswered": [name for name, values in sources.items() if values is None],
-            "full": full,
-            "stamp": stamp,
-        }
-        | common(request, chosen),
-    )
+    shown = {
+        "cards": cards.cards(
+            chosen, points, full, today, jobs, (overflows.turns, overflows.answered, overflows.refused)
+        ),
+        "charts": {
+            "fullness": timecharts.fullness(full.bins, full.mean),
+            **{code: draw(code, points, chosen, today) for code in workcharts.CHARTS},
+        },
+        "soon": over.soonest(chosen, now),
+        "soon_count": full.soon,
+        "wrong": wrong(points, overflows, jobs, now),
+        "lost": overflows.lost[:ALERTS],
+        "alerts": Alert.objects.filter(resolved_at=None).select_related("rule").order_by("-opened_at")[:ALERTS],
+        "unanswered": [name for name, values in sources.items() if values is None],
+        "full": full,
+        "stamp": stamp,
+    }
+    return shown | common(request, chosen)
 
 
 def stamp_of(now: datetime, sources: Mapping[str, Any]) -> str:
@@ -88,15 +93,16 @@ def sharper(points: list[Point], chosen: Filter) -> saying.Fall | None:
     and then the point that fell by five minutes.
     """
     five, step = 5 * filters.MINUTE, points[1].start - points[0].start if len(points) > 1 else chosen.span.step
-    asked = {"model": chosen.model or None, "strategy": chosen.strategy or None, "user": chosen.user}
+    asked: dict[str, Any] = {"model": chosen.model or None, "strategy": chosen.strategy or None, "user": chosen.user}
+    asked |= {"purpose": "reply", "columns": FALLS}
     rates = [(point.start, point.replies) for point in points]
     if step > five and chosen.span.length <= filters.DAY:
-        finer = rolled.between(points[0].start, points[-1].start + step, step=five, purpose="reply", **asked)
+        finer = rolled.between(points[0].start, points[-1].start + step, step=five, **asked)
         return saying.fall(sorted(finer.items()))
     found = saying.fall(rates)
     if found is None or step <= five:
         return found
-    finer = rolled.between(found.at, found.at + step, step=five, purpose="reply", **asked)
+    finer = rolled.between(found.at, found.at + step, step=five, **asked)
     return saying.sharpened(found, sorted(finer.items()))
 
 
@@ -153,7 +159,7 @@ def drawn_for(request: HttpRequest, code: str) -> tuple[Drawn, Filter]:
     now, chosen = timezone.now(), filters.read(request.GET)
     if code == "fullness":
         full = over.fullness(chosen, now)
-        return timecharts.fullness(over.histogram(chosen, now), full["mean"]), chosen
+        return timecharts.fullness(full.bins, full.mean), chosen
     if code not in workcharts.CHARTS:
         raise Http404
     return draw(code, over.points(chosen, now), chosen), chosen

@@ -14,6 +14,7 @@ from monitoring.access import operators_only, signed_in_only
 from monitoring.filters import Filter
 from monitoring.folding import Figures
 from monitoring.models import ModelCall, Purpose
+from monitoring.points import Point
 from monitoring.sending import common
 from monitoring.series import Counted
 
@@ -24,29 +25,42 @@ SESSIONS = 12
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a user's calls of a span come to. `saved` by compaction is after what its summaries cost."""
+    """What a user's calls of a span come to.
+
+    `spared` is what compaction saved after what its summaries cost; `cut` says which components had no room; `short`
+    that the statistics are of the newest CALLS replies alone; `daily` that `points` are days.
+    """
 
     all: Figures
     statistics: series.Statistics
     by_model: list[tuple[str, Figures]]
     by_purpose: list[tuple[str, Figures]]
-    days: list[tuple[datetime, Figures]]
+    points: list[Point]
     spared: Decimal
-    cut: bool
+    cut: str
+    short: bool
+    daily: bool
+    how_saved: str
+
+    @property
+    def steps(self) -> list[tuple[datetime, Figures]]:
+        """When they used it: by days, hours or five minutes."""
+        return [(point.start, point.all) for point in reversed(self.points) if point.all]
 
     @property
     def sentence(self) -> str:
         """What it costs, in words."""
-        return workcharts.says_money(self.all, folding.total(one for name, one in self.by_purpose if name != "reply"))
+        made = folding.total(one for name, one in self.by_purpose if name in over.SUMMARISES)
+        return workcharts.says_money(self.all, made)
 
 
 def usage(chosen: Filter, now: datetime) -> Usage:
-    """The usage of the filter's user. A day's row is in UTC."""
+    """The usage of the filter's user. Days and hours are in UTC."""
     since = filters.floor(chosen.since(now), filters.HOUR)
     asked = {"user": chosen.user, "model": chosen.model or None, "strategy": chosen.strategy or None}
     purposes = rolled.by("purpose", since, now, **asked)
     made = folding.total(purposes[name] for name in over.SUMMARISES if name in purposes)
-    days = rolled.between(since, now, step=filters.DAY, **asked)
+    points = over.points(chosen, now)
     whose = over.gauges(chosen, None).values("session")
     rows = ModelCall.objects.filter(session__in=whose, purpose=Purpose.REPLY, at__gte=since, number__isnull=False)
     newest = list(map(Counted._make, rows.order_by("-at", "-pk").values_list(*Counted._fields)[:CALLS]))
@@ -56,9 +70,12 @@ def usage(chosen: Filter, now: datetime) -> Usage:
         statistics=series.statistics(newest[::-1]),
         by_model=_dearest(rolled.by("model", since, now, **asked)),
         by_purpose=_dearest(purposes),
-        days=sorted(days.items(), reverse=True),
+        points=points,
         spared=workcharts.spared(all_, made),
-        cut=len(newest) == CALLS,
+        cut=saying.of_cut(all_.cut),
+        short=len(newest) == CALLS,
+        daily=chosen.span.step >= filters.DAY,
+        how_saved=workcharts.how_saved(),
     )
 
 
@@ -73,9 +90,11 @@ def user(request: HttpRequest, user: int) -> HttpResponse:
     span = given.span if "span" in request.GET else filters.SPANS["30d"]
     chosen = Filter(span, given.model, given.strategy, user)
     rows = over.gauges(chosen, None)
+    used = usage(chosen, now)
     context: dict[str, Any] = {
         "whose": user,
-        "usage": usage(chosen, now),
+        "usage": used,
+        "chart": workcharts.money(used.points, chosen),
         "of": saying.of_time(span.length),
         "sessions": rows.order_by("-at")[:SESSIONS],
         "session_count": rows.count(),

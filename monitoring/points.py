@@ -56,6 +56,25 @@ class Today:
     summaries: Figures
 
 
+@dataclass(frozen=True, slots=True)
+class Full:
+    """How full the sessions of a span are: `all` of them, those `live`, their `mean` utilisation, those over 70 % and
+    80 %, those whose strategy is `failing`, those that will be full `soon`, and when the newest call was.
+
+    `bins` are sessions by utilisation, in steps of 5 % of the window; the last holds all from 95 % on.
+    """
+
+    all: int
+    live: int
+    mean: float | None
+    watch: int
+    alert: int
+    failing: int
+    soon: int
+    newest: datetime | None
+    bins: list[int]
+
+
 def whole(found: Sequence[Point], name: str = "replies") -> Figures:
     """The figures of all points: "replies", "all" or "summaries"."""
     return folding.total(each for point in found if (each := getattr(point, name)) is not None)

@@ -106,13 +106,23 @@ def saved_by_caching(model: str, *, input: int, cache_read: int, cache_write: in
     return (shares * price.input / MILLION).quantize(STEP)
 
 
-def of_spared(model: str, tokens: int, size: int, *, hit: bool) -> Decimal | None:
-    """US dollars that `tokens` more of finished turns would have cost in a call of `size` tokens: they would have
-    been read from the cache where the call had a hit, and paid in full elsewhere. None when the price is unknown.
+def of_spared(model: str, tokens: int, size: int, *, paid: str, ttl: str = "5m") -> Decimal | None:
+    """US dollars that `tokens` more of finished turns would have cost in a call of `size` tokens, `paid` as
+    monitoring.sparing says: "read" from the cache, "write" to it, or in "full". None when the price is unknown.
 
     A step lower than the truth where the longer request would have fallen into a dearer class of sizes.
     """
     price = price_of(model, size)
     if price is None:
         return None
-    return (tokens * (price.read if hit else Decimal(1)) * price.input / MILLION).quantize(STEP)
+    share = {"read": price.read, "write": price.write(ttl)}.get(paid, Decimal(1))
+    return (tokens * share * price.input / MILLION).quantize(STEP)
+
+
+def of_rewritten(model: str, tokens: int, size: int, *, ttl: str = "5m") -> Decimal | None:
+    """US dollars that writing `tokens` to the cache again cost more than reading them there would have, in a call of
+    `size` tokens; None when the price is unknown."""
+    price = price_of(model, size)
+    if price is None:
+        return None
+    return (tokens * (price.write(ttl) - price.read) * price.input / MILLION).quantize(STEP)

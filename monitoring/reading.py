@@ -1,18 +1,20 @@
 """Recorded rows, read as the values of `monitoring.series`.
 
-A session's page costs nine queries, however long the session is. Only `counted` grows with it, by eight small columns
+A session's page costs ten queries, however long the session is. Only `counted` grows with it, by eight small columns
 a reply, because averages and quantiles are of all of them.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import chain
 from uuid import UUID
 
 from django.db.models import Case, Count, F, Max, Min, Q, QuerySet, Sum, Value, When
 
-from monitoring import pricing
+from monitoring import pricing, sparing
 from monitoring.models import ContextEvent, Kind, ModelCall, Purpose, SessionGauge
 from monitoring.series import Counted, Mark, Sample, place
 
@@ -112,27 +114,55 @@ def totals(session: UUID) -> Totals:
     return Totals(unpriced=found["calls"] - found.pop("priced"), **found)
 
 
+def cut(session: UUID) -> dict[str, int]:
+    """In how many of a session's requests each component had no room for all of it."""
+    rows = ModelCall.objects.filter(session=session, cut__isnull=False).values_list("cut", flat=True)
+    return dict(Counter(chain.from_iterable(rows.iterator())))
+
+
 def told(session: UUID) -> list[Mark]:
     """Every event of the session as it was told, in order."""
     rows = ContextEvent.objects.filter(session=session).order_by("at", "pk").values_list(*MARKED)
     return [Mark(**dict(zip(MARKED, row, strict=True))) for row in rows]
 
 
-def spared(session: UUID) -> Decimal:
-    """What the compactions of a session saved on its later calls, in US dollars, before what the summaries cost."""
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """What summaries kept out of a session's calls, and what was written to the cache again for it: tokens.
+
+    `dollars` of both, before what the summaries cost; of the calls whose price is known.
+    """
+
+    tokens: int = 0
+    rewritten: int = 0
+    dollars: Decimal = Decimal(0)
+
+
+def spared(session: UUID) -> Spared:
+    """What the compactions of a session saved on its later calls."""
     size = F("input") + F("cache_read") + F("cache_write")
-    # Added up by what a price depends on: model, class of size, and whether the cache was hit.
+    # Added up by what a price depends on: model, class of size, and what the cache gave.
     floors = [When(Q(size__gt=most), then=Value(most + 1)) for most in sorted(pricing.SIZES, reverse=True)]
+    paid = Case(
+        When(Q(cache_read__gt=0) | Q(rewritten__isnull=False), then=Value(sparing.READ)),
+        When(cache_write__gt=0, then=Value(sparing.WRITE)),
+        default=Value(sparing.FULL),
+    )
     rows = (
-        ModelCall.objects.filter(session=session, spared__gt=0)
+        ModelCall.objects.filter(Q(spared__gt=0) | Q(rewritten__gt=0), session=session)
         .annotate(size=size)
-        .annotate(floor=Case(*floors, default=Value(0)), hit=Case(When(cache_read__gt=0, then=True), default=False))
-        .values_list("model", "floor", "hit")
-        .annotate(tokens=Sum("spared"))
+        .annotate(floor=Case(*floors, default=Value(0)), paid=paid)
+        .values_list("model", "ttl", "floor", "paid")
+        .annotate(tokens=Sum("spared"), again=Sum("rewritten"))
         .order_by()
     )
-    saved = (pricing.of_spared(model, tokens, floor, hit=hit) for model, floor, hit, tokens in rows)
-    return sum((each for each in saved if each is not None), Decimal(0))
+    kept = again = 0
+    dollars = Decimal(0)
+    for model, ttl, floor, paid_as, tokens, more in rows:
+        kept, again = kept + (tokens or 0), again + (more or 0)
+        dollars += pricing.of_spared(model, tokens or 0, floor, paid=paid_as, ttl=ttl) or 0
+        dollars -= pricing.of_rewritten(model, more or 0, floor, ttl=ttl) or 0
+    return Spared(kept, again, dollars)
 
 
 def stamp(session: UUID) -> str:

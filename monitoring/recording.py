@@ -20,7 +20,7 @@ import structlog
 from django.db import connections, transaction
 from django.utils import timezone
 
-from monitoring import pricing, rows, series
+from monitoring import pricing, rows, series, sparing
 from monitoring.models import CODE, ContextEvent, Kind, ModelCall, Purpose, SessionGauge
 
 log = structlog.get_logger("monitoring")
@@ -92,6 +92,7 @@ def record_call(
     system_digest: str = "",
     tools_digest: str = "",
     spared: int | None = None,
+    cut: Mapping[str, int] | None = None,
     at: datetime | None = None,
 ) -> bool:
     """Record one call to a model, once for each `call`; False when it had been recorded before.
@@ -101,8 +102,8 @@ def record_call(
     reply without `miss_cause` the cause is found here, from the gauge. `compacts_at` (the context length at which
     compaction is due) and `reserve` (reply and headroom), both in tokens, draw the chart's marks and make the
     forecast. `spared` is what the summaries in the request kept out of it: the tokens of the turns that they cover less
-    their own; None when not told. The digests are hexadecimal hashes of the system prompt and of the tools as they
-    were sent.
+    their own; None when not told. `cut` are the tokens of each component that had no room. The digests are hexadecimal
+    hashes of the system prompt and of the tools as they were sent.
     Raises ValueError for a purpose that does not exist.
     """
     row = ModelCall(
@@ -132,6 +133,7 @@ def record_call(
         outcome=_code(outcome) or "ok",
         miss_cause=_code(miss_cause),
         spared=_whole(spared),
+        cut={_code(name): _tokens(tokens) for name, tokens in (cut or {}).items() if tokens > 0} or None,
     )
     row.cost, row.saved = _cost(row)
     # Only a reply tells how full its session is; one that failed before the API counted it tells nothing.
@@ -139,6 +141,7 @@ def record_call(
         gauge, recorded = _gauge(session, call)
         row.miss_cause = row.miss_cause or _miss_cause(gauge, row, _digest(tools_digest))
         row.left = gauge.cached if gauge.at else None
+        row.rewritten = _rewritten(gauge, row)
     else:
         gauge, recorded = None, ModelCall.objects.filter(call=call).exists()
     if recorded:
@@ -270,6 +273,20 @@ def _miss_cause(gauge: SessionGauge, row: ModelCall, tools_digest: str) -> str:
     return series.cache_miss_cause(previous, current)
 
 
+def _rewritten(gauge: SessionGauge, row: ModelCall) -> int | None:
+    if gauge.at is None:
+        return None
+    return sparing.rewritten(
+        miss_cause=row.miss_cause,
+        left=row.left,
+        read=row.cache_read,
+        spared=row.spared,
+        spared_before=gauge.spared,
+        age=row.at - gauge.at,
+        life=series.LIVES[gauge.ttl],
+    )
+
+
 def _was_sent_with(gauge: SessionGauge, row: ModelCall) -> bool:
     """Whether the request held the last change. A compaction that committed while it ran is for the next one."""
     sent = row.at - timedelta(milliseconds=row.total_ms or 0)
@@ -293,7 +310,7 @@ def _moved(gauge: SessionGauge, row: ModelCall, tools_digest: str) -> rows.Chang
     gauge.turns_left = series.turns_left(size, row.window - row.reserve, gauge.growth)
     gauge.turns_to_compaction = series.turns_left(size, row.compacts_at, gauge.growth)
     gauge.user, gauge.model, gauge.strategy, gauge.at = row.user, row.model, row.strategy, row.at
-    gauge.cached, gauge.ttl = row.cache_read + row.cache_write, row.ttl
+    gauge.cached, gauge.ttl, gauge.spared = row.cache_read + row.cache_write, row.ttl, row.spared
     gauge.system_digest, gauge.tools_digest = row.system_digest, tools_digest
     if _was_sent_with(gauge, row):
         gauge.changed, gauge.changed_at = "", None

@@ -12,13 +12,22 @@ from django.conf import settings
 from django.db.models import Model, Q, QuerySet
 
 from monitoring import rolled, times
-from monitoring.models import Alert, ContextEvent, Delivery, ModelCall, Progress, Rollup, SessionGauge
+from monitoring.models import (
+    Alert,
+    ContextEvent,
+    Delivery,
+    EventHour,
+    ModelCall,
+    Progress,
+    Rollup,
+    SessionGauge,
+)
 
 # Rows of one transaction: on SQLite everybody who writes waits for it.
 BATCH = 500
 # Alerts compare with the last 7 days, and a day is rolled up when it has ended.
 LEAST_DAYS = 8
-# Rollups: a chart by 5 minutes looks back a day, by hours a month. Days are kept.
+# Rollups: a chart by 5 minutes looks back a day, by hours (those of events, too) a month. Days are kept.
 KEEP = {"5m": timedelta(days=35), "1h": timedelta(days=400)}
 
 
@@ -54,6 +63,7 @@ def _old(now: datetime) -> list[QuerySet[Model]]:
     found: list[QuerySet[Model]] = [
         Rollup.objects.filter(size=size, start__lt=now - keep).order_by() for size, keep in KEEP.items()
     ]
+    found.append(EventHour.objects.filter(start__lt=now - KEEP["1h"]).order_by())
     floor = _floor(now)
     if floor:
         found.append(ModelCall.objects.filter(at__lt=floor).order_by("at"))

@@ -4,8 +4,11 @@ All moments are UTC. Counts and sums are exact up to the second; a late call is 
 round, a minute later. `user` means one user's calls, else everybody's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
+from itertools import chain, islice
 from typing import Any
 
 from django.db.models import Max, QuerySet, Sum
@@ -19,8 +22,10 @@ ROLLUPS = "rollups"
 # What a page adds up itself at most, the newest calls first: more only while the loop has not come so far yet, and
 # then the page says by when everything is rolled up.
 MOST_CALLS = 100_000
-OF_USERS = ("calls", "failed", "counted", "priced", "input", "cache_read", "cache_write", "output", "cost", "saved")
 FIELDS = ("model", "purpose", "strategy")
+# A page that asks several times holds so many calls at most: five minutes of them, where the loop keeps up.
+MOST_HELD = 10_000
+_held: ContextVar[dict[Any, Any] | None] = ContextVar("held", default=None)
 
 
 def between(
@@ -32,17 +37,19 @@ def between(
     model: str | None = None,
     purpose: str | None = None,
     strategy: str | None = None,
+    columns: tuple[str, ...] = folding.COLUMNS,
 ) -> dict[datetime, Figures]:
     """Figures for each bucket of `step` (a multiple of 5 minutes) that has calls, by its start, in order of time.
 
     `start` is moved back to the start of its bucket; the last bucket ends at `end`. Rows of five minutes are kept
-    for 35 days: a step below an hour finds nothing before.
+    for 35 days: a step below an hour finds nothing before. Fewer `columns` are read faster; what they leave out may be
+    there or not.
     """
     if step % times.FIVE or step <= timedelta(0):
         raise ValueError("A step is a multiple of five minutes.")
     found: dict[datetime, Figures] = {}
     filters = {"user": user, "model": model, "purpose": purpose, "strategy": strategy}
-    for at, _, figures in _read(times.floor(start, step), end, step, filters, ()):
+    for at, _, figures in _read(times.floor(start, step), end, step, filters, (), columns):
         bucket = times.floor(at, step)
         folding.take(found.setdefault(bucket, Figures()), figures)
     return dict(sorted(found.items()))
@@ -75,29 +82,24 @@ def between_by(
     return found
 
 
-def by_user(start: datetime, end: datetime, **filters: Any) -> dict[int, Figures]:
-    """What the calls of a span come to for each user: OF_USERS alone, since there may be thousands.
-
-    Filters as in `between`.
-    """
-    found: dict[int, Figures] = {}
-    for piece in times.pieces(start, end, _until(single=True), None):
-        for user, figures in (
-            _sums(piece, filters, "user", OF_USERS) if piece.size else _loose(piece, filters, "user", None)
-        ):
-            if user:
-                folding.take(found.setdefault(user, Figures()), figures)
-    return found
-
-
 def sums(start: datetime, end: datetime, *, step: timedelta, **filters: Any) -> dict[datetime, Figures]:
     """As `between`, but the sums (folding.SUMS) and the peak alone: many buckets at a fraction of the cost."""
     found: dict[datetime, Figures] = {}
     start = times.floor(start, step)
-    for piece in times.pieces(start, end, _until(single=filters.get("user") is not None), step):
+    for piece in times.pieces(start, end, until_of(single=filters.get("user") is not None), step):
         for at, figures in _sums(piece, filters, "start") if piece.size else _loose(piece, filters, "at", step):
             folding.take(found.setdefault(times.floor(at, step), Figures()), figures)
     return dict(sorted(found.items()))
+
+
+@contextmanager
+def once(now: datetime) -> Iterator[None]:
+    """Within this, calls that are not rolled up are read once, up to `now`, however often they are asked for."""
+    token = _held.set({"now": now})
+    try:
+        yield
+    finally:
+        _held.reset(token)
 
 
 def names(field: str) -> list[str]:
@@ -116,18 +118,23 @@ def until() -> datetime | None:
 
 
 def _read(
-    start: datetime, end: datetime, step: timedelta | None, filters: dict[str, Any], keys: tuple[str, ...]
+    start: datetime,
+    end: datetime,
+    step: timedelta | None,
+    filters: dict[str, Any],
+    keys: tuple[str, ...],
+    columns: tuple[str, ...] = folding.COLUMNS,
 ) -> Iterator[tuple[datetime, tuple[str, ...], Figures]]:
     """Parts of a span with when they start and what `keys` they are of."""
-    for piece in times.pieces(start, end, _until(single=filters.get("user") is not None), step):
+    for piece in times.pieces(start, end, until_of(single=filters.get("user") is not None), step):
         if piece.size:
             rows = _rows(piece, filters, keys)
-            for at, *values in rows.values_list("start", *keys, *folding.COLUMNS):
-                yield at, tuple(values[: len(keys)]), folding.of_row(values[len(keys) :])
+            for at, *values in rows.values_list("start", *keys, *columns):
+                yield at, tuple(values[: len(keys)]), folding.of_row(values[len(keys) :], columns)
             continue
         length = step or times.DAY
         found: dict[tuple[Any, ...], Figures] = {}
-        for call in calls(piece.start, piece.end, filters, most=MOST_CALLS):
+        for call in _newest(piece, filters):
             key = (times.floor(call.at, length), *(getattr(call, name) for name in keys))
             found.setdefault(key, Figures()).add(call)
         for (at, *key), figures in found.items():
@@ -142,6 +149,27 @@ def calls(
     if most:
         rows = rows.order_by("-at")[:most]
     return map(Call._make, rows.values_list(*Call._fields).iterator(2_000))
+
+
+def _newest(piece: times.Piece, filters: dict[str, Any]) -> Iterable[Call]:
+    """The calls of a piece that no rollup covers, at most MOST_CALLS."""
+    held = _held.get()
+    if held is None or filters.get("user") is not None:
+        return calls(piece.start, piece.end, filters, most=MOST_CALLS)
+    span = piece.start, min(piece.end, held["now"])
+    found = held.get(span)
+    if found is None:
+        rows = calls(*span, most=MOST_CALLS)
+        found = list(islice(rows, MOST_HELD + 1))
+        if len(found) > MOST_HELD:
+            return _of(chain(found, rows), filters)
+        held[span] = found
+    return _of(found, filters)
+
+
+def _of(found: Iterable[Call], filters: dict[str, Any]) -> Iterator[Call]:
+    given = _given(filters).items()
+    return (call for call in found if all(getattr(call, name) == value for name, value in given))
 
 
 def _rows(piece: times.Piece, filters: dict[str, Any], keys: tuple[str, ...]) -> QuerySet[Rollup]:
@@ -168,13 +196,13 @@ def _loose(
 ) -> Iterator[tuple[Any, Figures]]:
     """The figures of calls for each value of a column, moments by their `step`."""
     found: dict[Any, Figures] = {}
-    for call in calls(piece.start, piece.end, filters, most=MOST_CALLS):
+    for call in _newest(piece, filters):
         value = getattr(call, key)
         found.setdefault(times.floor(value, step) if step else value, Figures()).add(call)
     yield from found.items()
 
 
-def _until(*, single: bool) -> dict[str, datetime | None]:
+def until_of(*, single: bool) -> dict[str, datetime | None]:
     """By when each size is rolled up; of single users there are no rows of five minutes."""
     row = Progress.objects.filter(pk=ROLLUPS).first()
     if row is None:

@@ -4,30 +4,26 @@ A bucket is always made whole, from the calls themselves, in one transaction: do
 at once one of them gives up, and a process that dies leaves the bucket as it was. Only buckets that have ended are
 made; the page reads the rest from the calls. Hours and the users in them are made from calls, days from hours.
 
-What comes late is found by its number: calls above `seen` whose bucket has been made already. A transaction may
-commit a smaller number after a larger one was seen, so `seen` follows by SETTLE. A bucket that holds as many calls as
-its rows say is left alone, since calls never change.
+What comes late is found by its number (monitoring.progress). A bucket that holds as many calls as its rows say is left
+alone, since calls never change. Behind the calls follow the hours of events and the days of users.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max, Min, Sum
-from django.db.models.functions import TruncHour, TruncMinute
+from django.db.models import Min, Sum
+from django.db.models.functions import TruncMinute
 
-from monitoring import folding, rolled, stored, times
+from monitoring import eventhours, folding, progress, rolled, stored, times, userdays
 from monitoring.folding import ALL, EVERYBODY, Figures
 from monitoring.models import ModelCall, Progress, Rollup
 from monitoring.times import DAY, FIVE, HOUR
 
-# Longer than any transaction that records a call lives.
-SETTLE = timedelta(minutes=5)
-# For so long nobody's clock is ahead of ours: a bucket that ended is left to those who write their calls late.
-GRACE = timedelta(seconds=5)
 KEYS = ("model", "purpose", "strategy")
 Rows = dict[tuple[Any, ...], Figures]
 
@@ -46,8 +42,18 @@ def roll(now: datetime, *, seconds: float = 20.0, breathe: Callable[[float], Non
     `breathe(spent)` is called after each piece of work with the seconds that it took: a process that also serves
     people rests there.
     """
+    begun = time.monotonic()
+    done = _calls(now, seconds, breathe)
+    if done.more:
+        return done
+    userdays.roll(breathe)
+    left = seconds - (time.monotonic() - begun)
+    return Rolled(done.made, more=eventhours.roll(now, seconds=left, breathe=breathe))
+
+
+def _calls(now: datetime, seconds: float, breathe: Callable[[float], None]) -> Rolled:
     place, newest = _place(now)
-    closed = times.floor(now - GRACE, FIVE)
+    closed = times.floor(now - progress.GRACE, FIVE)
     if place.hour_until is None or closed <= times.floor(place.hour_until, FIVE):
         return Rolled()
     late = _late(place)
@@ -64,18 +70,13 @@ def roll(now: datetime, *, seconds: float = 20.0, breathe: Callable[[float], Non
         started = time.monotonic()
         _day(day)
         breathe(time.monotonic() - started)
-    _settle(newest, now)
+    progress.settle(rolled.ROLLUPS, newest, now)
     return Rolled(made)
 
 
 def _place(now: datetime) -> tuple[Progress, int]:
     """How far the rollups have come, and the number of the newest call. Made at the first round."""
-    newest = ModelCall.objects.aggregate(newest=Max("pk"))["newest"] or 0
-    place = Progress.objects.filter(pk=rolled.ROLLUPS).first()
-    if place is None:
-        # All there is will be made anyhow; only what is written right now can come late.
-        before = ModelCall.objects.filter(at__lt=now - 2 * SETTLE).order_by("-at").values_list("pk", flat=True).first()
-        place, _ = Progress.objects.get_or_create(pk=rolled.ROLLUPS, defaults={"seen": before or 0})
+    place, newest = progress.place_of(rolled.ROLLUPS, ModelCall, now)
     if place.hour_until is None:
         oldest = ModelCall.objects.aggregate(oldest=Min("at"))["oldest"]
         if oldest is not None:
@@ -99,13 +100,10 @@ def _late(place: Progress) -> dict[datetime, set[datetime]]:
     return found
 
 
-def _hours(until: datetime, closed: datetime, late: Iterable[datetime]) -> list[datetime]:
-    """The hours that have something to be made, the oldest first; the last one may not have ended.
-
-    A site that stood idle for a month has none of them to go through.
-    """
-    calls = ModelCall.objects.filter(at__gte=until, at__lt=closed).annotate(hour=TruncHour("at", tzinfo=UTC))
-    return sorted({*late, *calls.values_list("hour", flat=True).distinct().order_by()})
+def _hours(until: datetime, closed: datetime, late: Iterable[datetime]) -> Iterator[datetime]:
+    """The hours that have something to be made, the oldest first; the last one may not have ended."""
+    yield from sorted(hour for hour in late if hour < until)
+    yield from progress.hours(ModelCall, until, closed)
 
 
 def _hour(hour: datetime, closed: datetime, late: dict[datetime, set[datetime]], *, again: bool) -> bool:
@@ -139,7 +137,7 @@ def _make_five(start: datetime) -> None:
     with transaction.atomic():
         rows: Rows = {}
         for call in rolled.calls(start, start + FIVE):
-            rows.setdefault((start, EVERYBODY, call.model, call.purpose, call.strategy), Figures()).add(call)
+            _at(rows, (start, EVERYBODY, call.model, call.purpose, call.strategy)).add(call)
         _replace("5m", start, start + FIVE, rows | _together(rows))
         _reached(five_until=start + FIVE)
 
@@ -150,16 +148,26 @@ def _make_hour(hour: datetime) -> None:
     with transaction.atomic():
         fives: Rows = {}
         people: Rows = {}
+        begins = list(times.starts(hour, end, FIVE))
         for call in rolled.calls(hour, end):
             keys = call.model, call.purpose, call.strategy
-            fives.setdefault((times.floor(call.at, FIVE), EVERYBODY, *keys), Figures()).add(call)
+            # By looking up: dividing moments takes longer.
+            _at(fives, (begins[bisect_right(begins, call.at) - 1], EVERYBODY, *keys)).add(call)
             if call.user:
-                people.setdefault((hour, call.user, *keys), Figures()).add(call)
+                _at(people, (hour, call.user, *keys)).add(call)
         for (_, user, *keys), figures in fives.items():
-            folding.take(people.setdefault((hour, user, *keys), Figures()), figures)
+            folding.take(_at(people, (hour, user, *keys)), figures)
         _replace("5m", hour, end, fives | _together(fives))
         _replace("1h", hour, end, people | _together(people))
         _reached(five_until=end, hour_until=end)
+
+
+def _at(rows: Rows, key: tuple[Any, ...]) -> Figures:
+    """The figures of a row, made where there are none: `setdefault` would make some for every call."""
+    figures = rows.get(key)
+    if figures is None:
+        figures = rows[key] = Figures()
+    return figures
 
 
 def _together(rows: Rows) -> Rows:
@@ -167,7 +175,7 @@ def _together(rows: Rows) -> Rows:
     made: Rows = {}
     for (at, user, _, purpose, _), figures in rows.items():
         if user == EVERYBODY:
-            folding.take(made.setdefault((at, ALL, "", purpose, ""), Figures()), figures)
+            folding.take(_at(made, (at, ALL, "", purpose, "")), figures)
     return made
 
 
@@ -191,8 +199,9 @@ def _day(day: datetime) -> None:
             2_000
         ):
             key = day, user, model, purpose, strategy
-            folding.take(rows.setdefault(key, Figures()), folding.of_row(values))
+            folding.take(_at(rows, key), folding.of_row(values))
         _replace("1d", day, day + DAY, rows)
+        userdays.make(day)
         _reached(day_until=day + DAY)
 
 
@@ -202,16 +211,4 @@ def _replace(size: str, start: datetime, end: datetime, rows: Rows) -> None:
 
 
 def _reached(**moments: datetime) -> None:
-    """Move what is rolled up by so much ahead; never back, when something late was made again."""
-    for name, moment in moments.items():
-        Progress.objects.filter(pk=rolled.ROLLUPS, **{f"{name}__lt": moment}).update(**{name: moment})
-
-
-def _settle(newest: int, now: datetime) -> None:
-    """Calls up to `newest` were looked at now; those looked at SETTLE ago will not be again."""
-    with transaction.atomic():
-        place = Progress.objects.select_for_update().get(pk=rolled.ROLLUPS)
-        if place.ahead_at is None or now - place.ahead_at >= SETTLE:
-            place.seen, place.ahead, place.ahead_at = max(place.seen, place.ahead), newest, now
-        place.done_at = now
-        place.save(update_fields=["seen", "ahead", "ahead_at", "done_at"])
+    progress.reached(rolled.ROLLUPS, **moments)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.utils.translation import gettext
 
-from monitoring import figures
+from monitoring import chart, figures
 from monitoring.folding import Figures
 
 # A fall of the hit rate of so many points is worth a sentence: the default of the alert rule on it.
@@ -206,3 +206,10 @@ def of_time(length: timedelta) -> str:
     """A span in words: "1 h", "24 h", "7 d"."""
     hours = int(length.total_seconds() // 3600)
     return gettext("{n} h").format(n=hours) if hours <= 24 else gettext("{n} d").format(n=hours // 24)
+
+
+def of_cut(cut: Mapping[str, int]) -> str:
+    """In how many requests a component had no room for all of it: "history 12, documents 3"; "none" of none."""
+    ordered = sorted(cut.items(), key=lambda pair: (-pair[1], pair[0]))
+    told = ", ".join(f"{chart.name_of(code)}{figures.SPACE}{figures.whole(n)}" for code, n in ordered)
+    return told or gettext("none")

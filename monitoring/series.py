@@ -30,6 +30,8 @@ GROWTH_STEP = 3
 # A request that finds this much of what its predecessor left in the cache has an intact prefix; the rest is rounding
 # at the breakpoints.
 HIT = 0.95
+# How long an entry of the cache lives.
+LIVES = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,8 +219,7 @@ def cache_miss_cause(previous: Prefix | None, current: Prefix) -> str:
             return part
     if current.changed:
         return current.changed
-    life = timedelta(hours=1) if previous.ttl == "1h" else timedelta(minutes=5)
-    return "ttl" if current.at - previous.at > life else "unexplained"
+    return "ttl" if current.at - previous.at > LIVES[previous.ttl] else "unexplained"
 
 
 # --- a session over its turns ------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from monitoring.folding import Figures
 from monitoring.models import Rollup
 
 KEYS = ("size", "start", "user", "model", "purpose", "strategy")
-DECIMALS = tuple(name for name in folding.COLUMNS if name in ("cost", "saved", "spared_cost"))
+MONEY = ("cost", "saved", "spared_cost", "rewrite_cost")
+DECIMALS = tuple(name for name in folding.COLUMNS if name in MONEY)
 OPEN = (*folding.HISTOGRAMS, *folding.COUNTS)
 PLAIN = tuple(name for name in folding.COLUMNS if name not in (*DECIMALS, *OPEN))
 # Rows that are sent at once: bounds what waits in memory.

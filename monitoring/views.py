@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
 
-from monitoring import chart, fate, figures, lookups, over, reading, series
+from monitoring import chart, fate, figures, lookups, over, reading, saying, series, workcharts
 from monitoring.access import operators_only
 from monitoring.models import Kind
 from monitoring.sending import common, csv_of
@@ -79,6 +79,7 @@ def session(request: HttpRequest, session: UUID) -> HttpResponse:
     fates = lookups.rows("fate", session, asked) if asked else []
     totals = reading.totals(session)
     gauge = reading.gauge_of(session)
+    spared = reading.spared(session)
     return render(
         request,
         "monitoring/session.html",
@@ -93,7 +94,10 @@ def session(request: HttpRequest, session: UUID) -> HttpResponse:
             "asked": asked,
             "fates": fates,
             "fate": fate.says(asked, fates, reading.told(session), shown.newest) if asked else "",
-            "spared": reading.spared(session) - (totals.summaries or 0),
+            "spared": spared,
+            "saved": spared.dollars - (totals.summaries or 0),
+            "how_saved": workcharts.how_saved(),
+            "cut": saying.of_cut(reading.cut(session)),
             "range": shown,
             "spans": SPANS,
             "statistics": series.statistics(counted),

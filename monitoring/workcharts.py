@@ -39,12 +39,24 @@ def money(points: Sequence[Point], chosen: Filter, today: str = "") -> Drawn:
         rows,
         columns,
         quantity=gettext("US dollars"),
+        note=how_saved(),
+    )
+
+
+def how_saved() -> str:
+    """How "saved by compaction" is reckoned, for the pages that show it."""
+    return gettext(
+        "Saved by compaction: what the turns that summaries stand for would have cost in later calls (read from the"
+        " cache where the call read from it or a compaction broke it, written to it where it wrote only, else in full);"
+        " less what the summaries cost; less what the call after a compaction cached anew in the place of reading it."
+        " Below 0 is shown."
     )
 
 
 def spared(replies: Figures | None, summaries: Figures | None) -> Decimal:
-    """What compaction saved: what later calls were spared, less what the summaries cost. Negative is shown."""
-    return (replies.spared_cost if replies else Decimal(0)) - (summaries.cost if summaries else Decimal(0))
+    """What compaction saved: what later calls were spared, less what they wrote to the cache again and what the
+    summaries cost. Negative is shown."""
+    return (replies.spared_dollars if replies else Decimal(0)) - (summaries.cost if summaries else Decimal(0))
 
 
 def says_money(all_: Figures, summaries: Figures) -> str:
@@ -56,9 +68,13 @@ def says_money(all_: Figures, summaries: Figures) -> str:
         "caching": figures.dollars(all_.saved),
         "compaction": figures.dollars(spared(all_, summaries)),
         "summaries": figures.dollars(summaries.cost),
+        "again": figures.dollars(all_.rewrite_cost),
         "n": figures.whole(all_.unpriced),
     }
-    sentence = gettext("{cost}; caching saved {caching}, compaction {compaction} after {summaries} for its summaries")
+    sentence = gettext(
+        "{cost}; caching saved {caching}, compaction {compaction} after {summaries} for its summaries and {again} for"
+        " caching anew"
+    )
     end = gettext("; {n} calls without a price are not in it.") if all_.unpriced else "."
     return (sentence + end).format(**values)
 

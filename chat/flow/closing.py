@@ -315,6 +315,7 @@ def _call(
         "reserve": budget.window - budget.input_limit,
         "system_digest": _digest(assembled),
         "spared": spared(loaded, assembled),
+        "cut": {line.component: line.before - line.used for line in report if line.truncated},
     }
 
 

@@ -2,7 +2,7 @@
 
 from monitoring.models.alerts import Alert, AlertRule, Delivery, Measure, Severity
 from monitoring.models.calls import CODE, ContextEvent, Kind, ModelCall, Purpose, SessionGauge
-from monitoring.models.rollups import Progress, Rollup, Size
+from monitoring.models.rollups import EventHour, Progress, Rollup, Size, UserDay
 
 __all__ = [
     "CODE",
@@ -10,6 +10,7 @@ __all__ = [
     "AlertRule",
     "ContextEvent",
     "Delivery",
+    "EventHour",
     "Kind",
     "Measure",
     "ModelCall",
@@ -19,4 +20,5 @@ __all__ = [
     "SessionGauge",
     "Severity",
     "Size",
+    "UserDay",
 ]

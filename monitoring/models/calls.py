@@ -41,6 +41,8 @@ class ModelCall(models.Model):
     at the prices of the day, None when the price is unknown. `left` is what the session's call before had left in the
     cache (its reads and writes), so that reuse = least(cache_read, left) / left; `spared` is what the summaries in
     the request kept out of it (the turns that they cover, less the summaries). Both in tokens, None when not told.
+    `rewritten` is what a compaction before this call had it write to the cache again (monitoring.sparing): None where
+    none broke the cache. `cut` maps a component to the tokens of it that had no room; None where all had.
     `outcome` is "ok" or the code of the error; `system_digest` tells system prompts apart without holding them.
     """
 
@@ -73,6 +75,8 @@ class ModelCall(models.Model):
     saved = models.DecimalField(max_digits=12, decimal_places=6, null=True, blank=True)
     left = models.PositiveIntegerField(null=True, blank=True)
     spared = models.PositiveIntegerField(null=True, blank=True)
+    rewritten = models.PositiveIntegerField(null=True, blank=True)
+    cut = models.JSONField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("model call")
@@ -116,6 +120,8 @@ class ContextEvent(models.Model):
         indexes = [
             models.Index(fields=["session", "at"], name="event_session_at"),
             models.Index(fields=["at"], name="event_at"),
+            models.Index(fields=["kind", "at"], name="event_kind_at"),
+            models.Index(fields=["user", "at"], name="event_user_at"),
         ]
 
     def __str__(self) -> str:
@@ -128,7 +134,7 @@ class SessionGauge(models.Model):
     `growth` is the running average of tokens that a turn adds. `turns_left` fit below the hard limit if nothing is
     compacted, `turns_to_compaction` below the mark; None when nobody can tell. The `base_` columns hold the state
     before the newest turn, so that all calls of one turn count as one step. The `cached`, `ttl`, digest and
-    `changed` columns are what the next call's cache is judged by.
+    `changed` columns are what the next call's cache is judged by, and `spared` what its rewriting is reckoned from.
     """
 
     session = models.UUIDField(primary_key=True)
@@ -152,6 +158,7 @@ class SessionGauge(models.Model):
     tools_digest = models.CharField(max_length=16, blank=True)
     changed = models.CharField(max_length=10, blank=True)
     changed_at = models.DateTimeField(null=True, blank=True)
+    spared = models.PositiveIntegerField(null=True, blank=True)
     at = models.DateTimeField()
 
     class Meta:

@@ -6,10 +6,13 @@ whole path of a signed-in request without the network: middleware, view, queries
 """
 
 import os
+import resource
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 from tests.bench.load import machine
 
@@ -18,6 +21,7 @@ DAYS = 30
 USERS = 2_000
 AT_A_TIME, A_SESSION = 200, 50
 ROUNDS = 20
+FRESH = timedelta(minutes=5)
 BATCH = 500_000
 
 # One statement makes a batch: %(first)s to %(last)s of %(calls)s calls. What looks random is the hash of a number.
@@ -77,8 +81,6 @@ def parent(wanted: list[str]) -> int:
 
 def fill(calls: int, kind: str) -> None:
     """Migrate, and write the calls."""
-    from datetime import timedelta
-
     from django.core.management import call_command
     from django.db import connection
     from django.utils import timezone
@@ -171,24 +173,28 @@ def _by_rows(calls: int, start: Any, span: Any) -> None:
 def roll(calls: int, kind: str) -> None:
     """Roll everything up, and look how long a round without news takes."""
     from django.db import connection
-    from django.utils import timezone
 
-    from monitoring import alerting, rollups
-    from monitoring.models import Rollup
+    from monitoring import alerting, rolled, rollups
+    from monitoring.models import Progress, Rollup
 
     begun, cpu = time.monotonic(), time.process_time()
-    while rollups.roll(timezone.now(), seconds=600).more:
-        pass
+    # As a site has it that is in use: the newest minutes are not rolled up yet.
+    now = _newest() - FRESH
+    while rollups.roll(now, seconds=60).more:
+        done = Progress.objects.get(pk=rolled.ROLLUPS).hour_until
+        print(f"{kind}: rolled up to {done:%d %b %H:%M}, {time.monotonic() - begun:.0f} s", flush=True)
     took = time.monotonic() - begun
     print(
         f"{kind}: rolled up in {took:.0f} s, {calls / took:,.0f} calls a second ({time.process_time() - cpu:.0f} s "
-        f"of this process's processor time), {Rollup.objects.count():,} rows; load {machine.load()}",
+        f"of this process's processor time), {Rollup.objects.count():,} rows, at most "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB of memory; load {machine.load()}",
         flush=True,
     )
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("VACUUM ANALYZE monitoring_rollup")
-    for what, work in (("rollups", lambda: rollups.roll(timezone.now())), ("alerts", alerting.evaluate)):
+            for table in ("rollup", "userday", "eventhour"):
+                cursor.execute(f"VACUUM ANALYZE monitoring_{table}")
+    for what, work in (("rollups", lambda: rollups.roll(now)), ("alerts", alerting.evaluate)):
         begun = time.monotonic()
         work()
         print(f"{kind}: a round of {what} without news: {(time.monotonic() - begun) * 1e3:.0f} ms", flush=True)
@@ -224,6 +230,8 @@ def pages(calls: int, kind: str) -> None:
         "a rule, of errors": f"{root}alerts/rules/error-rate/",
     }
     worst = 0.0
+    clock = mock.patch("django.utils.timezone.now", return_value=_newest())
+    clock.start()
     for name, path in asked.items():
         times = []
         for _ in range(ROUNDS):
@@ -240,7 +248,15 @@ def pages(calls: int, kind: str) -> None:
             f" {len(answer.content) / 1e3:.0f} KB",
             flush=True,
         )
+    clock.stop()
     print(f"{kind} {calls:,}: the slowest page's p95 {worst * 1e3:.0f} ms; load {machine.load()}", flush=True)
+
+
+def _newest() -> Any:
+    """When the newest call was: the pages are asked at that moment."""
+    from monitoring.models import ModelCall
+
+    return ModelCall.objects.order_by("-at").values_list("at", flat=True).first()
 
 
 def main() -> int:

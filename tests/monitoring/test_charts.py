@@ -9,7 +9,7 @@ import pytest
 from monitoring import cards, filters, histograms, saying, timecharts, workcharts
 from monitoring.filters import SPANS, Filter
 from monitoring.folding import Figures
-from monitoring.points import Happened, Point, Today
+from monitoring.points import Full, Happened, Point, Today
 
 START = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ALL = Filter()
@@ -93,12 +93,14 @@ def test_parts_are_fitted_to_what_the_api_counted_and_the_largest_is_named():
 
 
 def test_compaction_saves_less_what_its_summaries_cost_and_below_nothing_is_shown():
-    calls = Figures(calls=2, priced=1, cost=Decimal(3), saved=Decimal(4), spared_cost=Decimal(1))
+    calls = Figures(
+        calls=2, priced=1, cost=Decimal(3), saved=Decimal(4), spared_cost=Decimal("1.25"), rewrite_cost=Decimal("0.25")
+    )
     made = Figures(calls=1, priced=1, cost=Decimal("1.5"))
     assert workcharts.spared(calls, made) == Decimal("-0.5")
     assert workcharts.says_money(calls, made) == (
-        "$3.00; caching saved $4.00, compaction −$0.500 after $1.50 for its summaries; 1 calls without a price are not"
-        " in it."
+        "$3.00; caching saved $4.00, compaction −$0.500 after $1.50 for its summaries and $0.250 for caching"
+        " anew; 1 calls without a price are not in it."
     )
 
 
@@ -144,11 +146,11 @@ def test_a_card_says_what_figure_trend_and_what_is_bad():
     known = points(*[rate(90, calls=10) for _ in range(8)])
     for point in known:
         point.replies.first_hit = first
-    full = {"all": 9, "live": 4, "mean": 0.72, "watch": 2, "alert": 1}
+    full = Full(all=9, live=4, mean=0.72, watch=2, alert=1, failing=1, soon=3, newest=None, bins=[])
     found = {
         one.code: one
         for one in cards.cards(
-            ALL, known, full, Today(Figures(), Figures(), Figures()), {"backlog": 3, "oldest_s": 700}, (2, 1, 2), 1
+            ALL, known, full, Today(Figures(), Figures(), Figures()), {"backlog": 3, "oldest_s": 700}, (2, 1, 2)
         )
     }
     assert all(one.name and one.figure and one.trend and one.bad for one in found.values())

@@ -30,6 +30,8 @@ calls = st.builds(
     output=tokens,
     left=st.none() | tokens,
     spared=st.none() | tokens,
+    rewritten=st.none() | tokens,
+    cut=st.none() | st.dictionaries(st.sampled_from(["history", "facts"]), tokens),
     cost=st.none() | st.decimals(0, 100, places=6),
     saved=st.none() | st.decimals(-5, 100, places=6),
     estimate=st.none() | tokens,

@@ -6,7 +6,7 @@ from django.db import models
 
 from monitoring.models import CODE
 
-OPEN = {("ModelCall", "components"), ("AlertRule", "standing")}
+OPEN = {("ModelCall", "components"), ("ModelCall", "cut"), ("AlertRule", "standing")}
 ROWS = list(apps.get_app_config("monitoring").get_models())
 NUMBERS = (models.IntegerField, models.FloatField, models.DecimalField, models.DateTimeField, models.UUIDField)
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 import pytest
 from django.db import transaction
 
-from monitoring import folding, rolled, rollups
+from monitoring import folding, rolled, rollups, userdays
 from monitoring.folding import Figures
-from monitoring.models import ModelCall, Progress, Rollup
+from monitoring.models import ModelCall, Progress, Rollup, UserDay
 from monitoring.times import DAY, FIVE, HOUR
 
 NOW = datetime(2026, 11, 22, 3, 12, tzinfo=UTC)
@@ -65,7 +65,7 @@ def test_every_view_of_the_rollups_adds_up_to_the_calls():
     ]
     by_model = rolled.by("model", START - DAY, NOW)
     assert {name: one.calls for name, one in by_model.items()} == {"claude-opus-4-6": 60, "somebody-elses": 16}
-    people = rolled.by_user(START - DAY, NOW)
+    people = userdays.by_user(START - DAY, NOW)
     assert {user: one.calls for user, one in people.items()} == {1: 26, 2: 25, 3: 25}
     assert sum((one.cost for one in people.values()), Decimal(0)) == summed().cost
 
@@ -102,7 +102,7 @@ def test_the_open_hour_is_rolled_by_five_minutes_and_a_round_without_news_writes
     assert rollups.roll(NOW).made == 1
     assert set(Rollup.objects.values_list("size", flat=True)) == {"5m"}
     tell(2, at=NOW - timedelta(minutes=1))
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(19):
         assert rollups.roll(NOW + timedelta(seconds=60)).made == 0
     assert rolled.over(NOW - HOUR, NOW).calls == 2
 
@@ -138,6 +138,37 @@ def test_a_round_stops_when_its_time_is_up_and_rests_after_each_piece():
     while rollups.roll(NOW, seconds=0).more:
         pass
     assert same(rolled.over(START - DAY, NOW), summed())
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("traffic")
+def test_users_add_up_the_same_from_days_as_from_calls_by_any_filter(tell):
+    def listed(**chosen):
+        return {
+            user: [getattr(one, name) for name in userdays.SUMS]
+            for user, one in userdays.by_user(START - DAY, NOW, **chosen).items()
+        }
+
+    asked = [{}, {"model": "somebody-elses"}, {"strategy": "summary"}, {"strategy": "none"}, {"user": 2},
+             {"user": 1, "model": "claude-opus-4-6"}]  # fmt: skip
+    before = [listed(**chosen) for chosen in asked]
+    assert [len(users) for users in before] == [3, 3, 3, 0, 1, 1]
+    rollups.roll(NOW)
+    assert [listed(**chosen) for chosen in asked] == before
+    assert UserDay.objects.filter(model=userdays.ALL).count() == 2 + 3 + 3
+    # The days of a release that had no such rows are made by the next round, and until then nothing is missing.
+    UserDay.objects.all().delete()
+    Progress.objects.filter(pk=userdays.NAME).delete()
+    assert [listed(**chosen) for chosen in asked] == before
+    rollups.roll(NOW + timedelta(seconds=30))
+    assert UserDay.objects.exists()
+    assert [listed(**chosen) for chosen in asked] == before
+    # A call that comes late makes its day again, and these rows with it.
+    tell(number=99, session=None, user=3, at=START + timedelta(hours=30))
+    for minutes in (1, 6, 11):
+        rollups.roll(NOW + timedelta(minutes=minutes))
+    assert listed()[3][0] == before[0][3][0] + 1
+    assert listed()[2] == before[0][2]
 
 
 @pytest.mark.django_db

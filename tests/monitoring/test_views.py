@@ -11,6 +11,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.monitoring.conftest import SESSION, START
 
@@ -195,9 +196,36 @@ def test_what_compaction_saved_is_after_what_its_summaries_cost(operator, tell):
     tell(2, spared=100_000)
     tell(3, spared=100_000, cache_read=0)
     tell(4, spared=100_000, model="claude-sonnet-4", input=200_000)
-    # Read from the cache, in full, and at a tenth of the dearer price of a long input; less the summary.
-    saved = 0.05 + 0.50 + 0.06 - 0.012
-    assert f"Saved by compaction ${saved:.3f}" in text(operator.get(PAGE))
+    # Read from the cache, written to it, and at a tenth of the dearer price of a long input; less the summary.
+    saved = 0.05 + 0.625 + 0.06 - 0.012
+    words = text(operator.get(PAGE))
+    assert f"Saved by compaction ${saved:.3f} 300.0 k not sent, 0 cached anew" in words
+    for address in (PAGE, USER, reverse("monitoring:chart", args=["money"])):
+        assert "less what the call after a compaction cached anew" in text(operator.get(address))
+
+
+def test_what_had_no_room_is_counted_by_component_and_no_words_get_in(operator, tell):
+    tell(1, cut={"history": 900, "documents": 10, "facts": 0})
+    tell(2, cut={"history": 5, "the words of somebody": 3})
+    tell(3)
+    for address in (PAGE, USER):
+        assert "Requests cut, by component history 2, documents 1, other 1" in text(operator.get(address))
+
+
+def test_a_day_of_a_user_is_drawn_and_listed_by_the_hour(operator, tell):
+    now = timezone.now()
+    tell(1, at=now)
+    tell(2, at=now - timedelta(hours=3))
+    tell(3, at=now, user=8, output=9_999)
+    page = operator.get(f"{USER}?span=24h")
+    assert re.search(r"By hour .* 1 10\.0 k 500 .* 1 10\.0 k 500", text(page))
+    assert 'data-plot="head-money"' in page.content.decode()
+    rows = lines(operator.get(reverse("monitoring:chart_csv", args=["money"]), {"user": 7}))
+    starts = [row["start_utc"] for row in rows]
+    assert len(rows) in (24, 25)
+    assert all(start.endswith(":00Z") for start in starts)
+    assert sum(row["cost_usd"] not in ("", "0") for row in rows) == 2
+    assert "By day" in text(operator.get(USER))
 
 
 def test_a_rejected_compaction_is_counted_apart(operator, tell, happen):
