@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from asgiref.sync import async_to_sync
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -18,7 +19,7 @@ from django.views.decorators.http import require_http_methods
 from chat import service
 from chat.admin import bars, desk, gauges
 from chat.models import Audit
-from chat.surgery import batches, operating, registry
+from chat.surgery import batches, operating, registry, telling
 from chat.surgery.values import Kind, Operation, Parameter, Preview, Refused, Result
 
 CLASSES = {
@@ -105,7 +106,7 @@ def _apply(request: HttpRequest, session_id: UUID, operation: Operation) -> Http
     result = operating.apply(
         request.user, session_id, operation.name, given, reason, request.POST.get("stamp") or WAITING
     )
-    wake()
+    follow(session_id, operation, result)
     if result.content is not None:
         return _file(session_id, result)
     tell(request, operation.label, result)
@@ -167,6 +168,14 @@ def wake() -> None:
         service.current().wake_jobs()
 
 
+def follow(session_id: UUID, operation: Operation, result: Result) -> None:
+    """Have the jobs and the open pages of the conversation know what was done to it."""
+    wake()
+    if service.running():
+        site = service.current()
+        async_to_sync(telling.tell)(session_id, operation, result.target, site.engine, site.hub)
+
+
 @require_http_methods(["GET", "POST"])
 def undo(request: HttpRequest, audit_id: int) -> HttpResponse:
     """What taking an entry back would do, and the deed. The permission is that of the operation itself."""
@@ -184,7 +193,8 @@ def undo(request: HttpRequest, audit_id: int) -> HttpResponse:
         context |= told(preview, gauges.of([preview.session]).get(preview.session, gauges.Gauge()))
         if request.method == "POST":
             result = operating.undo(request.user, audit_id, request.POST.get("reason", ""))
-            wake()
+            if operation is not None:
+                follow(preview.session, operation, result)
             tell(request, "Undo", result)
             return redirect("admin:chat_chatsession_change", entry.session)
     except Refused as refused:

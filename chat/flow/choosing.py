@@ -48,7 +48,7 @@ def fit(session: ChatSession, info: ModelInfo, text: str, counter: Counter, *, t
     budget = engine.split(info, told, thinking=thinking)
     other = told + min(coverage.summary_tokens(session.pk), budget.summaries_at_most)
     other += min(documents.seen(session.pk).order_by().aggregate(sum=Sum("tokens"))["sum"] or 0, budget.documents)
-    policy = engine.policy(session.window_messages, chunk_tokens=chunk_limit(info.window))
+    policy = engine.policy(session, chunk_tokens=chunk_limit(info.window))
     messages = coverage.open_turns(session) * MESSAGES_A_TURN
     return Fit(
         tokens=other + session.open_tokens,

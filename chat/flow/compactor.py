@@ -125,7 +125,7 @@ async def _pass(
     The merge goes first: summaries over their budget take the room of turns that need not be compacted at all.
     """
     budget = await engine.budget(sketch.model, sketch.instructions, thinking=sketch.thinking)
-    policy = await engine.policy(sketch.window_messages)
+    policy = await engine.policy(sketch)
     started = time.monotonic()
     merged = await _merged(sketch, budget, engine, last_try=last_try)
     if merged:

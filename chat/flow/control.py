@@ -4,6 +4,7 @@ Everything here reads rows; the changes themselves are in `store.undoing`, `stor
 are tokens unless a name says otherwise.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from chat.context.compaction import FRAME_TOKENS, MESSAGES_A_TURN, Policy, chunk
 from chat.context.gate import MOST_OF_SOURCE
 from chat.context.tokens import Counter
 from chat.context.values import Line
+from chat.context.window import Size
 from chat.flow import engine
 from chat.flow.closing import compacts
 from chat.flow.compactor import KIND, sizes
@@ -103,20 +105,33 @@ def figures(session: ChatSession, counter: Counter) -> Figures | None:
         .values_list("window", "budget")
         .first()
     )
-    split = _budget(session, counter, last[0] if last else None)
+    return figures_of(
+        session,
+        counter,
+        window=window_of(session.model) or (last[0] if last else None),
+        report=[Line(*line) for line in last[1]] if last else [],
+        told=coverage.summary_tokens(session.pk),
+        turns=coverage.open_turns(session),
+    )
+
+
+def figures_of(
+    session: ChatSession, counter: Counter, *, window: int | None, report: Sequence[Line], told: int, turns: int
+) -> Figures | None:
+    """The figures of a session of which this is known: its model's window, what its last request held, tokens of its
+    active summaries, and how many turns they leave. Nothing is read."""
+    split = _budget(session, counter, window)
     if split is None:
         return None
     summariser = settings.CHAT_CONTEXT_WINDOW or split.window
-    told = coverage.summary_tokens(session.pk)
-    report = [Line(*line) for line in last[1]] if last else []
     now = counter.count(session.instructions.text) + min(told, split.summaries_at_most)
     return Figures(
         budget=split,
-        policy=engine.policy(session.window_messages, chunk_tokens=chunk_limit(summariser)),
+        policy=engine.policy(session, chunk_tokens=chunk_limit(summariser)),
         counter=counter,
         room=split.room(max(now, gauges.held(report))),
         tokens=session.open_tokens,
-        turns=coverage.open_turns(session),
+        turns=turns,
     )
 
 
@@ -126,8 +141,7 @@ def window_of(model: str) -> int | None:
     return settings.CHAT_CONTEXT_WINDOW or known
 
 
-def _budget(session: ChatSession, counter: Counter, seen: int | None) -> Budget | None:
-    window = window_of(session.model) or seen
+def _budget(session: ChatSession, counter: Counter, window: int | None) -> Budget | None:
     if not window:
         return None
     system = counter.count(session.instructions.text)
@@ -158,7 +172,14 @@ def price_of_restoring(session: ChatSession, first: int, last: int, own: Figures
 def preview(session: ChatSession, own: Figures, model: str = "") -> Preview | None:
     """What compressing would do now, at the prices of `model`; None when there is nothing to gain. Nobody is asked."""
     sketch = outline.read(session.pk)
-    plan = plan_compaction(sketch.sizes, room=own.room, policy=own.policy, covered=sketch.taken, force=True)
+    return preview_of(session, own, sketch.sizes, sketch.taken, model)
+
+
+def preview_of(
+    session: ChatSession, own: Figures, turns: Sequence[Size], taken: Sequence[tuple[int, int]], model: str
+) -> Preview | None:
+    """What compressing would do to these finished turns, of which some are `taken`. Nothing is read."""
+    plan = plan_compaction(turns, room=own.room, policy=own.policy, covered=taken, force=True)
     if plan is None:
         return None
     limit, exact = sizes(own.budget)

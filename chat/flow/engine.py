@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import structlog
 from django.conf import settings
@@ -43,6 +44,19 @@ ASK_WINDOW_S = 3.0
 
 # Of such a session nothing is tried for a minute: the same words would fail again.
 REFUSED = Rule(failures=1, rest=60.0)
+
+
+class Bounds(Protocol):
+    """What a conversation has of its own of the bounds of its window: messages, and marks in percent of its room."""
+
+    @property
+    def window_messages(self) -> int | None: ...
+
+    @property
+    def soft_mark(self) -> int | None: ...
+
+    @property
+    def hard_mark(self) -> int | None: ...
 
 
 class UnknownWindow(Exception):
@@ -146,10 +160,10 @@ class Engine:
         """The model that writes summaries and titles: the switch's, else the setting's."""
         return self.switches.summary_model or settings.CHAT_SUMMARY_MODEL
 
-    async def policy(self, window_messages: int | None) -> Policy:
+    async def policy(self, plan: Bounds) -> Policy:
         """When to compact a session; chunks are as large as the summariser can take."""
         summariser = await self.window(self.summary_model)
-        return policy(window_messages, chunk_tokens=chunk_limit(summariser.window))
+        return policy(plan, chunk_tokens=chunk_limit(summariser.window))
 
     def limits(self, plan: Handling) -> WindowLimits:
         """The bound of the word-for-word part: the sliding window's, or a last resort behind compaction's."""
@@ -244,18 +258,26 @@ def slides(plan: Handling) -> bool:
     return plan.strategy == ChatSession.Strategy.SLIDING_WINDOW or plan.mode == ChatSession.Mode.NEVER
 
 
-def policy(window_messages: int | None, *, chunk_tokens: int) -> Policy:
-    """The settings as a policy."""
-    return Policy(
-        soft=settings.CHAT_SOFT_MARK,
-        high=settings.CHAT_HIGH_MARK,
-        hard=settings.CHAT_HARD_MARK,
+def marks(soft: int | None, hard: int | None) -> Policy:
+    """The marks of a conversation with its own soft and hard one, in percent of its room; None: as the settings say.
+
+    The high one stays between them.
+    """
+    low = settings.CHAT_SOFT_MARK if soft is None else soft / 100
+    most = settings.CHAT_HARD_MARK if hard is None else hard / 100
+    return Policy(soft=low, high=min(max(settings.CHAT_HIGH_MARK, low), most), hard=most)
+
+
+def policy(plan: Bounds, *, chunk_tokens: int) -> Policy:
+    """The settings as a policy, with what a conversation has of its own."""
+    return replace(
+        marks(plan.soft_mark, plan.hard_mark),
         keep_turns=settings.CHAT_KEEP_TURNS,
         keep_share=settings.CHAT_KEEP_SHARE,
         summary_tokens=settings.CHAT_SUMMARY_TOKENS,
         chunk_tokens=chunk_tokens,
         batch_messages=settings.CHAT_BATCH_MESSAGES,
-        max_messages=window_messages or MESSAGES_A_TURN * MOST_TURNS_LOADED,
+        max_messages=plan.window_messages or MESSAGES_A_TURN * MOST_TURNS_LOADED,
     )
 
 

@@ -172,7 +172,7 @@ class Run:
         loaded, engine = self.loaded, self.engine
         assert loaded
         self.budget = await engine.budget(loaded.model, loaded.history.instructions, thinking=loaded.thinking)
-        self.policy = await engine.policy(loaded.window_messages)
+        self.policy = await engine.policy(loaded)
         self.counter = engine.counter(loaded.model)
 
     async def _load(self) -> None:

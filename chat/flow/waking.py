@@ -27,7 +27,7 @@ async def wake(sketch: Outline, engine: Engine, hub: Hub) -> bool:
     if not sketch.undone or not wakes(sketch.strategy, sketch.mode):
         return False
     budget = await engine.budget(sketch.model, sketch.instructions, thinking=sketch.thinking)
-    policy = await engine.policy(sketch.window_messages)
+    policy = await engine.policy(sketch)
     room = budget.room(held(sketch, budget, engine.counter(sketch.model)))
     changed = await engine.database.run(_wake, sketch, room, policy)
     if changed is None:

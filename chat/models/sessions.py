@@ -79,6 +79,13 @@ class ChatSession(models.Model):
     window_messages = models.PositiveIntegerField(
         null=True, blank=True, help_text=_("Messages sent word for word at most; empty: as the strategy says.")
     )
+    # Without the check of a positive field: PostgreSQL would read the whole table, under its strictest lock, to add it.
+    soft_mark = models.SmallIntegerField(
+        null=True, blank=True, help_text="Percent of the room from which it is compressed."
+    )
+    hard_mark = models.SmallIntegerField(
+        null=True, blank=True, help_text="Percent of the room from which a reply waits."
+    )
     head = models.ForeignKey("chat.Turn", models.SET_NULL, null=True, blank=True, related_name="+")
     context_version = models.PositiveIntegerField(default=0)
     prefix_version = models.PositiveIntegerField(default=0)

@@ -99,7 +99,8 @@ class Batch(models.Model):
 
 class BatchItem(models.Model):
     """One conversation of a batch. `code` says what it came to where that is not plain success, `detail` with which
-    figures. `tokens_before` and `tokens_after` are of what stands word for word or in summaries."""
+    figures. `tokens_before` and `tokens_after` are of what stands word for word or in summaries; `seconds` is what its
+    last attempt took."""
 
     class State(models.TextChoices):
         DUE = "due"
@@ -116,6 +117,7 @@ class BatchItem(models.Model):
     detail = models.JSONField(default=dict, blank=True)
     tokens_before = models.PositiveBigIntegerField(null=True, blank=True)
     tokens_after = models.PositiveBigIntegerField(null=True, blank=True)
+    seconds = models.FloatField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -45,6 +45,8 @@ class Handling:
     mode: str
     window_messages: int | None
     thinking: bool = False
+    soft_mark: int | None = None
+    hard_mark: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,8 @@ class Head(NamedTuple):
     instructions: str
     documents: bool
     thinking: bool
+    soft_mark: int | None
+    hard_mark: int | None
 
 
 class Row(NamedTuple):
@@ -219,6 +223,8 @@ def _loaded(turn_id: int, head: Head, window: Window) -> Loaded:
         mode=head.mode,
         window_messages=head.window_messages,
         thinking=bool(head.thinking),
+        soft_mark=head.soft_mark,
+        hard_mark=head.hard_mark,
         context_version=head.context_version,
         window_from=head.window_from,
         parent_upto=head.parent_upto or 0,

@@ -10,6 +10,8 @@ from chat.models import ChatSession, Manifest, Summary, Turn
 
 # A planning pass looks at so many turns; a longer backlog takes several passes.
 MOST_TURNS = 2_000
+SIZE = ("number", "prompt_tokens", "reply_tokens", "pinned_since", "excluded_by")
+"""The columns of a turn that `size` is made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,8 @@ class Outline:
     strategy: str
     mode: str
     window_messages: int | None
+    soft_mark: int | None
+    hard_mark: int | None
     context_version: int
     window_from: int
     instructions: str
@@ -49,9 +53,8 @@ def read(session_id: UUID) -> Outline:
     )
     taken = tuple((first, last) for first, last, *_ in rows)
     path = Turn.objects.filter(session_id=session_id, active=True, status__in=Turn.TERMINAL)
-    start = _first_gap(taken)
-    fields = ("number", "prompt_tokens", "reply_tokens", "pinned_since", "excluded_by")
-    sizes = path.filter(number__gte=start).order_by("number").values_list(*fields)[:MOST_TURNS]
+    start = first_gap(taken)
+    sizes = path.filter(number__gte=start).order_by("number").values_list(*SIZE)[:MOST_TURNS]
     last = Manifest.objects.filter(turn__session_id=session_id, turn__active=True).order_by("-turn__number").first()
     return Outline(
         session_id=session.pk,
@@ -60,15 +63,14 @@ def read(session_id: UUID) -> Outline:
         strategy=session.strategy,
         mode=session.mode,
         window_messages=session.window_messages,
+        soft_mark=session.soft_mark,
+        hard_mark=session.hard_mark,
         context_version=session.context_version,
         window_from=session.window_from,
         instructions=session.instructions.text,
         thinking=session.thinking,
         open_tokens=session.open_tokens,
-        sizes=tuple(
-            Size(number, prompt + reply, pinned is not None, bool(excluded))
-            for number, prompt, reply, pinned, excluded in sizes
-        ),
+        sizes=tuple(size(*row) for row in sizes),
         spans=tuple(
             Span(first, last, tier, tokens)
             for first, last, tier, tokens, state in rows
@@ -81,7 +83,7 @@ def read(session_id: UUID) -> Outline:
     )
 
 
-def _first_gap(taken: tuple[tuple[int, int], ...]) -> int:
+def first_gap(taken: tuple[tuple[int, int], ...]) -> int:
     """The first turn that no range covers: everything before it is settled."""
     start = 1
     for first, last in sorted(taken):
@@ -89,3 +91,8 @@ def _first_gap(taken: tuple[tuple[int, int], ...]) -> int:
             break
         start = max(start, last + 1)
     return start
+
+
+def size(number: int, prompt: int, reply: int, pinned: int | None, excluded: str) -> Size:
+    """A turn as planning sees it."""
+    return Size(number, prompt + reply, pinned is not None, bool(excluded))

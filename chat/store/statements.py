@@ -29,7 +29,7 @@ SELECT t.session_id, t.number, t.prompt, t.parent_id,
        s.owner_id, s.model, s.strategy, s.mode, s.window_messages, s.context_version, s.prefix_version,
        s.window_from, s.restored, s.open_tokens, s.compactions, s.marked, i.text,
        EXISTS (SELECT 1 FROM {_DOCUMENTS} d WHERE d.session_id = s.id AND d.removed_at IS NULL),
-       s.thinking
+       s.thinking, s.soft_mark, s.hard_mark
 FROM {_TURNS} t
 JOIN {_SESSIONS} s ON s.id = t.session_id
 JOIN {_INSTRUCTIONS} i ON i.id = s.instructions_id

@@ -10,11 +10,11 @@ from django.db.models import Count
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from chat.flow import compactor, control
+from chat.flow import compactor
 from chat.models import Audit, Batch, BatchItem, ChatSession, Job, Turn
 from chat.store import leases
-from chat.store.portable.storing import counter_of
-from chat.surgery import auditing, operating, registry, weighing
+from chat.surgery import auditing, forecasts, operating, registry, weighing
+from chat.surgery.forecasts import Forecast
 from chat.surgery.values import Live, Operation, Refused, Weight
 
 KIND = "surgery"
@@ -38,7 +38,8 @@ class Row:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkPreview:
     """What an operation would do to `count` conversations: `rows` of the first exactly, and the totals of all. Those
-    that it would refuse or that are so already count with what they hold now."""
+    that it would refuse or that are so already count with what they hold now. Costs are in millionths of a US dollar,
+    without those of the `unpriced` conversations, whose summariser's price nobody knows."""
 
     rows: tuple[Row, ...]
     count: int
@@ -46,6 +47,9 @@ class BulkPreview:
     total_before: int
     total_low: int
     total_high: int
+    cost_low: int = 0
+    cost_high: int = 0
+    unpriced: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,27 +79,31 @@ def preview(session_ids: Sequence[UUID], name: str, parameters: Mapping[str, Any
     ids = [pk for pk in session_ids if pk in known]
     out = _idle(operation, ids, values)
     after = _after(operation, [pk for pk in ids if pk not in out], values, known)
-    out |= {pk for pk, found in after.items() if found is None}
+    done = {pk: found for pk, found in after.items() if found is not None}
     rows = []
     for pk in ids[:shown]:
         said = operating.plan(pk, name, parameters)
         rows.append(Row(pk, said.before.total, said.after_low, said.after_high, said.refused))
-    ends = {pk: after.get(pk) or (known[pk].total, known[pk].total) for pk in ids}
+    stays = sum(known[pk].total for pk in ids if pk not in done)
+    priced = [one for one in done.values() if one.cost_high] if operation.name == "compact" else []
     return BulkPreview(
         rows=tuple(rows),
         count=len(ids),
-        refused_count=len(out),
-        total_before=sum(known[pk].total for pk in ids),
-        total_low=sum(low for low, _ in ends.values()),
-        total_high=sum(high for _, high in ends.values()),
+        refused_count=len(ids) - len(done),
+        total_before=sum(one.total for one in known.values()),
+        total_low=stays + sum(one.low for one in done.values()),
+        total_high=stays + sum(one.high for one in done.values()),
+        cost_low=sum(one.cost_low for one in priced),
+        cost_high=sum(one.cost_high for one in priced),
+        unpriced=len(done) - len(priced) if operation.name == "compact" else 0,
     )
 
 
 def _idle(operation: Operation, ids: Sequence[UUID], values: Mapping[str, Any]) -> set[UUID]:
     """Those for which a look at their row tells that nothing would be done."""
     out: set[UUID] = set()
-    for start in range(0, len(ids), weighing.BATCH):
-        rows = ChatSession.objects.filter(pk__in=ids[start : start + weighing.BATCH])
+    for some in weighing.portions(ids):
+        rows = ChatSession.objects.filter(pk__in=some)
         live = set(rows.filter(head__status__in=Turn.LIVE).values_list("pk", flat=True))
         if operation.live == Live.REFUSED:
             out |= live
@@ -108,34 +116,23 @@ def _idle(operation: Operation, ids: Sequence[UUID], values: Mapping[str, Any]) 
 
 def _after(
     operation: Operation, ids: Sequence[UUID], values: Mapping[str, Any], known: Mapping[UUID, Weight]
-) -> dict[UUID, tuple[int, int] | None]:
-    """The tokens of each afterwards, at least and at most; None where nothing would be done."""
+) -> dict[UUID, Forecast | None]:
+    """What becomes of each; None where nothing would be done."""
     if operation.name == "compact":
-        return _compacted(ids, known)
+        return forecasts.many(ids, known)
     if operation.name == "trim":
         then = weighing.many(ids, last_turns=values["turns"])
-        out = {pk: (one.total, one.total) if one.turns < known[pk].turns else None for pk, one in then.items()}
+        out = {pk: _exactly(one.total) if one.turns < known[pk].turns else None for pk, one in then.items()}
         for session in weighing.special(ids):
             said = operating.plan(session.pk, operation.name, {"turns": values["turns"]})
-            out[session.pk] = None if said.refused else (said.after_low, said.after_high)
+            out[session.pk] = None if said.refused else _exactly(said.after.total)
         return out
     held = {pk: known[pk].documents if operation.name == "drop_documents" else 0 for pk in ids}
-    return {pk: (known[pk].total - held[pk],) * 2 for pk in ids}
+    return {pk: _exactly(known[pk].total - held[pk]) for pk in ids}
 
 
-def _compacted(ids: Sequence[UUID], known: Mapping[UUID, Weight]) -> dict[UUID, tuple[int, int] | None]:
-    out: dict[UUID, tuple[int, int] | None] = {}
-    counters: dict[str, Any] = {}
-    for start in range(0, len(ids), weighing.BATCH):
-        some = ChatSession.objects.filter(pk__in=ids[start : start + weighing.BATCH]).select_related("instructions")
-        for session in some:
-            if session.model not in counters:
-                counters[session.model] = counter_of(session.model)
-            figures = control.figures(session, counters[session.model])
-            plan = control.preview(session, figures) if figures else None
-            rest = known[session.pk].total - plan.leave if plan else 0
-            out[session.pk] = (max(0, rest + plan.low), max(0, rest + plan.high)) if plan else None
-    return out
+def _exactly(tokens: int) -> Forecast:
+    return Forecast(low=tokens, high=tokens, cost_low=0, cost_high=0)
 
 
 def start(user: Any, session_ids: Sequence[UUID], name: str, parameters: Mapping[str, Any], reason: str) -> Batch:

@@ -1,7 +1,8 @@
 """The work of a batch, one conversation a job. Killed at any moment it is done once and not missed: what was done is
 known by its entry in the audit, which came with it, and what is still due is given a job again."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -26,6 +27,7 @@ from chat.stream.hub import Hub
 from chat.surgery import batches, making, operating, registry, snapshot
 from chat.surgery.memory import active, put_in_place
 from chat.surgery.sentences import told
+from chat.surgery.telling import tell
 from chat.surgery.values import Operation, Refused
 from chat.surgery.weighing import weigh
 
@@ -33,18 +35,20 @@ log = structlog.get_logger(__name__)
 
 KIND = batches.KIND
 State = BatchItem.State
+Target = Mapping[str, Any]
 # So many items without a job are given one at a time.
 REVIVED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What one item asks for."""
+    """What one item asks for. `began`: when this attempt did, by the monotonic clock."""
 
     item: int
     session: UUID
     batch: Batch
     operation: Operation
+    began: float
 
     @property
     def undoes(self) -> bool:
@@ -78,13 +82,19 @@ async def _run(claim: Claim, item: int, engine: Engine, hub: Hub) -> str:
     try:
         await engine.database.read(_refuse_demoted, task)
         if task.operation.background and not task.undoes:
-            if not await engine.database.read(_entries, task):
-                work = _compact if task.operation.name == "compact" else _rebuild
+            before = await engine.database.read(_entries, task)
+            compacts = task.operation.name == "compact"
+            if not before:
+                work = _compact if compacts else _rebuild
                 if error := await work(task, engine, hub, last_try):
                     return error
-            await engine.database.run(_finish_by_entries, task)
+            targets = await engine.database.run(_finish_by_entries, task)
+            if compacts and not before:
+                targets = []  # the compactor told of each of its commits
         else:
-            await engine.database.run(_do, task)
+            targets = await engine.database.run(_do, task)
+        for target in targets:
+            await tell(task.session, task.operation, target, engine, hub)
     except Refused as why:
         state = State.NOTHING if why.code == "nothing" else State.REFUSED
         await engine.database.run(_finish, task, state, why.code)
@@ -98,7 +108,13 @@ def _task(item: int) -> Task | None:
     row = BatchItem.objects.select_related("batch").filter(pk=item, state=State.DUE).first()
     if row is None or row.batch.state != Batch.State.RUNNING:
         return None
-    return Task(item=row.pk, session=row.session, batch=row.batch, operation=registry.get(row.batch.operation))
+    return Task(
+        item=row.pk,
+        session=row.session,
+        batch=row.batch,
+        operation=registry.get(row.batch.operation),
+        began=time.monotonic(),
+    )
 
 
 def _refuse_demoted(task: Task) -> None:
@@ -109,21 +125,25 @@ def _refuse_demoted(task: Task) -> None:
     operating.refuse_strangers(user, task.operation.name)
 
 
-def _do(task: Task) -> None:
-    """The whole item in one transaction with its entry and its end."""
+def _do(task: Task) -> list[Target]:
+    """The whole item in one transaction with its entry and its end; to what it was done."""
     with transaction.atomic():
         if not BatchItem.objects.select_for_update().filter(pk=task.item, state=State.DUE).exists():
-            return
+            return []
+        targets: list[Target] = []
         session = operating.locked(task.session)
         known: dict[str, Any] = {"actor": task.batch.actor, "reason": task.batch.reason, "batch": task.batch}
         if task.undoes:
             before = after = weigh(session)
             for entry in _not_undone(task):
                 after = operating.perform_undo(operating.locked(task.session), entry, **known).after
+                targets.append(entry.target)
         else:
             done = operating.perform(session, task.operation, task.values(), **known)
             before, after = done.before, done.after
+            targets.append(done.target)
         _finish(task, State.DONE, tokens_before=before.total, tokens_after=after.total)
+    return targets
 
 
 def _not_undone(task: Task) -> Sequence[Audit]:
@@ -180,7 +200,6 @@ async def _rebuild(task: Task, engine: Engine, hub: Hub, last_try: bool) -> str:
     if made is None:
         raise Refused("refused", "No model wrote a summary that passed the gate; the old one stays.")
     await engine.database.run(_rebuilt, task, summary, made)
-    hub.notice(task.session, kind="compressed", first=sketch.window_from, last=sketch.window_from)
     return ""
 
 
@@ -200,17 +219,18 @@ def _entries(task: Task) -> list[Audit]:
     return list(Audit.objects.filter(batch=task.batch, session=task.session).order_by("id"))
 
 
-def _finish_by_entries(task: Task) -> None:
-    """A job's end, by what it wrote down: also when that was before it was killed."""
+def _finish_by_entries(task: Task) -> list[Target]:
+    """A job's end, by what it wrote down: also when that was before it was killed. To what it was done."""
     entries = _entries(task)
     tokens = {"tokens_before": entries[0].before["tokens"], "tokens_after": entries[-1].after["tokens"]}
     _finish(task, State.DONE, **tokens)
+    return [entry.target for entry in entries]
 
 
 def _finish(task: Task, state: str, code: str = "", **values: int) -> None:
     """The end of an item, once; that of the last one is the batch's."""
     due = BatchItem.objects.filter(pk=task.item, state=State.DUE)
-    due.update(state=state, code=code[:40], finished_at=Now(), **values)
+    due.update(state=state, code=code[:40], finished_at=Now(), seconds=time.monotonic() - task.began, **values)
     end(task.batch.pk)
 
 

@@ -6,18 +6,26 @@ from typing import Any
 from chat.flow import control
 from chat.models import ChatSession, Summary
 from chat.store import coverage
-from chat.surgery.memory import active
+from chat.surgery import forecasts
+from chat.surgery.memory import SUMMARY, TOLD, active
+from chat.surgery.sentences import price
 from chat.surgery.turns import figures
-from chat.surgery.values import Done, Kind, Live, Operation, Parameter, Refused
+from chat.surgery.values import Done, Live, Refused, operation
 from chat.surgery.weighing import weigh
 
 
-def _compact(session: ChatSession, values: Mapping[str, Any]) -> Done:
-    plan = control.preview(session, figures(session))
+@operation("Compact now", touches=TOLD, bulk=True, background=True, live=Live.ANY, tells="compressed")
+def compact(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Have a model summarise the older turns, whatever the marks and the mode say."""
+    model = forecasts.summariser()
+    plan = control.preview(session, figures(session), model)
     if plan is None:
         raise Refused("nothing", "There is nothing to compact: what stands word for word is needed or too little.")
     now = weigh(session)
-    says = (f"Turns {plan.first}-{plan.last} are summarised in {plan.parts} parts; the rest stays word for word.",)
+    says = (
+        f"Turns {plan.first}-{plan.last} are summarised in {plan.parts} parts; the rest stays word for word.",
+        f"Price: {price(plan.cost_low, plan.cost_high)}, by {model}.",
+    )
     return Done(
         target={"turns": [[plan.first, plan.last]]},
         turns=plan.last - plan.first + 1,
@@ -27,7 +35,17 @@ def _compact(session: ChatSession, values: Mapping[str, Any]) -> Done:
     )
 
 
-def _rebuild(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@operation(
+    "Have a summary made anew",
+    SUMMARY,
+    touches=TOLD,
+    created="rejected",
+    background=True,
+    live=Live.ANY,
+    tells="compressed",
+)
+def rebuild_summary(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """From the turns themselves, as its next version."""
     old = active(session, values["summary"])
     if old.tier > 1 and not children(old):
         raise Refused("too_large", "What it was merged from is out of date: restore its turns, and compact them anew.")
@@ -49,32 +67,3 @@ def children(of: Summary) -> list[Summary]:
     edges = [of.first, *(row.last + 1 for row in rows)]
     whole = rows and [row.first for row in rows] == edges[:-1] and edges[-1] == of.last + 1
     return rows if whole else []
-
-
-OPERATIONS = (
-    Operation(
-        name="compact",
-        label="Compact now",
-        help="Have a model summarise the older turns, whatever the marks and the mode say.",
-        kind=Kind.UNDOABLE,
-        work=_compact,
-        touches=frozenset({"session", "summaries", "notices"}),
-        bulk=True,
-        background=True,
-        live=Live.ANY,
-    ),
-    Operation(
-        name="rebuild_summary",
-        label="Have a summary made anew",
-        help="From the turns themselves, as its next version.",
-        kind=Kind.UNDOABLE,
-        work=_rebuild,
-        touches=frozenset({"session", "summaries", "notices"}),
-        created="rejected",
-        background=True,
-        live=Live.ANY,
-        parameters=(
-            Parameter(name="summary", label="Summary", kind="id", help="The number of the summary, without its S."),
-        ),
-    ),
-)

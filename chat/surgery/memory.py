@@ -1,6 +1,7 @@
 """Operations on what stands for turns and beside them: summaries and facts. Words come in, and none go to the audit."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from chat.models import ChatSession, Fact, Summary
@@ -9,14 +10,15 @@ from chat.store.portable.storing import counter_of
 from chat.store.summaries import Made
 from chat.surgery.handling import NOTHING
 from chat.surgery.turns import figures
-from chat.surgery.values import Done, Kind, Operation, Parameter, Refused
+from chat.surgery.values import Done, Parameter, Refused, operation
 
 State = Summary.State
-_TOLD = frozenset({"session", "summaries", "notices"})
-_FACTS = frozenset({"session", "facts"})
-_SUMMARY = Parameter(name="summary", label="Summary", kind="id", help="The number of the summary, without its S.")
+TOLD = frozenset({"session", "summaries", "notices"})
+SUMMARY = Parameter(name="summary", label="Summary", kind="id", help="The number of the summary, without its S.")
 _FACT = Parameter(name="fact", label="Fact", kind="id")
 _VALUE = Parameter(name="value", label="Value", kind="text", help="One line.")
+_summary = partial(operation, touches=TOLD, created="rejected", tells="compressed")
+_fact = partial(operation, grant="facts", touches=frozenset({"session", "facts"}), tells="remembered")
 
 
 def active(session: ChatSession, pk: int) -> Summary:
@@ -52,7 +54,9 @@ def _done(old: Summary, new: Summary) -> Done:
     return Done(target=target, turns=old.last - old.first + 1, says=(says,))
 
 
-def _edit_summary(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@_summary("Edit a summary", SUMMARY, Parameter(name="text", label="Text", kind="text"))
+def edit_summary(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Put your words in the place of a summary, as its next version."""
     old, text = active(session, values["summary"]), values["text"]
     if text == old.text:
         raise NOTHING()
@@ -66,7 +70,9 @@ def _edit_summary(session: ChatSession, values: Mapping[str, Any]) -> Done:
     return _done(old, put_in_place(session, old, made))
 
 
-def _roll_back_summary(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@_summary("Roll back a summary", SUMMARY)
+def roll_back_summary(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Put the version before this one in its place again, as the next version."""
     old = active(session, values["summary"])
     before = Summary.objects.filter(
         session=session, first=old.first, last=old.last, until_id=old.until_id, committed_at__isnull=False
@@ -83,7 +89,9 @@ def _room(session: ChatSession) -> dict[str, Any]:
     return {"count": known.counter.count, "most": known.budget.facts}
 
 
-def _add_fact(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@_fact("Add a fact", _VALUE)
+def add_fact(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Have the model told of something in every request."""
     before = Fact.objects.filter(session=session).count()
     made = facts.add(session.pk, values["value"], **_room(session))
     if Fact.objects.filter(session=session).count() == before:
@@ -91,68 +99,18 @@ def _add_fact(session: ChatSession, values: Mapping[str, Any]) -> Done:
     return Done(target={"facts": [made]})
 
 
-def _correct_fact(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@_fact("Correct a fact", _FACT, _VALUE)
+def correct_fact(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Put another value in the place of one that is remembered."""
     made = facts.correct(session.pk, values["fact"], values["value"], **_room(session))
     if made == values["fact"]:
         raise NOTHING()
     return Done(target={"facts": [values["fact"], made]})
 
 
-def _forget_fact(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@_fact("Forget a fact", _FACT)
+def forget_fact(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Take something that is remembered out of every later request."""
     if not facts.forget(session.pk, values["fact"]):
         raise NOTHING()
     return Done(target={"facts": [values["fact"]]})
-
-
-OPERATIONS = (
-    Operation(
-        name="edit_summary",
-        label="Edit a summary",
-        help="Put your words in the place of a summary, as its next version.",
-        kind=Kind.UNDOABLE,
-        work=_edit_summary,
-        touches=_TOLD,
-        created="rejected",
-        parameters=(_SUMMARY, Parameter(name="text", label="Text", kind="text")),
-    ),
-    Operation(
-        name="roll_back_summary",
-        label="Roll back a summary",
-        help="Put the version before this one in its place again, as the next version.",
-        kind=Kind.UNDOABLE,
-        work=_roll_back_summary,
-        touches=_TOLD,
-        created="rejected",
-        parameters=(_SUMMARY,),
-    ),
-    Operation(
-        name="add_fact",
-        label="Add a fact",
-        help="Have the model told of something in every request.",
-        kind=Kind.UNDOABLE,
-        work=_add_fact,
-        grant="facts",
-        touches=_FACTS,
-        parameters=(_VALUE,),
-    ),
-    Operation(
-        name="correct_fact",
-        label="Correct a fact",
-        help="Put another value in the place of one that is remembered.",
-        kind=Kind.UNDOABLE,
-        work=_correct_fact,
-        grant="facts",
-        touches=_FACTS,
-        parameters=(_FACT, _VALUE),
-    ),
-    Operation(
-        name="forget_fact",
-        label="Forget a fact",
-        help="Take something that is remembered out of every later request.",
-        kind=Kind.UNDOABLE,
-        work=_forget_fact,
-        grant="facts",
-        touches=_FACTS,
-        parameters=(_FACT,),
-    ),
-)

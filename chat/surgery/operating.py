@@ -83,7 +83,10 @@ def perform(
         session, operation.name, done.target, old, new, weight, after, actor=actor, reason=reason, batch=batch,
         parameters=operation.plain(values),
     )  # fmt: skip
-    return Result(audit=entry.pk, before=weight, after=after, says=done.says, made=done.made, content=done.content)
+    return Result(
+        audit=entry.pk, before=weight, after=after, target=done.target, says=done.says, made=done.made,
+        content=done.content,
+    )  # fmt: skip
 
 
 def work(operation: Operation, session: ChatSession, values: Mapping[str, Any]) -> Done:
@@ -172,7 +175,7 @@ def perform_undo(
         session, operation.name, done.target, old, new, weight, after, actor=actor, reason=reason, batch=batch,
         undo_of=entry,
     )  # fmt: skip
-    return Result(audit=made.pk, before=weight, after=after, says=done.says)
+    return Result(audit=made.pk, before=weight, after=after, target=done.target, says=done.says)
 
 
 def _put_back(session: ChatSession, operation: Operation, entry: Audit) -> Done:
@@ -244,6 +247,7 @@ def stamp_of(session: ChatSession) -> str:
     head = Turn.objects.filter(pk=session.head_id).values_list("pk", "status", "epoch", "cancel_requested").first()
     held = (
         *(session.context_version, session.prefix_version, session.window_from, session.model, session.strategy),
-        *(session.mode, session.window_messages, session.archived_at, session.open_tokens, head),
+        *(session.mode, session.window_messages, session.soft_mark, session.hard_mark),
+        *(session.archived_at, session.open_tokens, head),
     )
     return hashlib.sha256(repr(held).encode()).hexdigest()[:16]

@@ -3,16 +3,16 @@
 from chat.surgery import copies, handling, making, memory, stuck, turns
 from chat.surgery.values import Operation, Refused
 
-_ORDER = (
-    *("compact", "trim", "drop_documents", "model", "strategy", "mode", "thresholds"),
-    *("cancel", "release"),
-    *("pin", "unpin", "exclude", "include", "restore"),
-    *("edit_summary", "roll_back_summary", "rebuild_summary"),
-    *("add_fact", "correct_fact", "forget_fact"),
-    *("fork", "export", "archive", "unarchive"),
+_ALL = (
+    *(making.compact, turns.trim, turns.drop_documents),
+    *(handling.model, handling.strategy, handling.mode, handling.thresholds, handling.marks),
+    *(stuck.cancel, stuck.release),
+    *(turns.pin, turns.unpin, turns.exclude, turns.include, turns.restore),
+    *(memory.edit_summary, memory.roll_back_summary, making.rebuild_summary),
+    *(memory.add_fact, memory.correct_fact, memory.forget_fact),
+    *(copies.fork, copies.export, handling.archive, handling.unarchive),
 )
-_ALL = {one.name: one for room in (making, turns, handling, stuck, memory, copies) for one in room.OPERATIONS}
-OPERATIONS: dict[str, Operation] = {name: _ALL[name] for name in _ORDER}
+OPERATIONS: dict[str, Operation] = {one.name: one for one in _ALL}
 
 
 def get(name: str) -> Operation:

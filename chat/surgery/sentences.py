@@ -54,6 +54,18 @@ def told() -> Iterator[None]:
         raise Refused("lost", "Somebody else was quicker; nothing was changed. Look at it again.") from None
 
 
+def price(low: int, high: int) -> str:
+    """Millionths of a US dollar, at least and at most, in words: "$0.012 to $0.020". 0 is a price that nobody knows."""
+    if not high:
+        return "unknown"
+    one, other = (_dollars(amount) for amount in (low, high))
+    return f"~{other}" if one == other else f"~{one} to {other}"
+
+
+def _dollars(amount: int) -> str:
+    return f"${amount / 1_000_000:,.{2 if amount >= 1_000_000 else 3}f}"
+
+
 def _by(who: str) -> str:
     if who == marks.USER:
         return "Its owner left this turn out; only they include it again."

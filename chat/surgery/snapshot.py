@@ -21,7 +21,7 @@ from chat.surgery.values import Refused
 Snapshot = dict[str, dict[str, Any]]
 
 COLUMNS = (
-    *("model", "mode", "strategy", "window_messages", "thinking"),
+    *("model", "mode", "strategy", "window_messages", "soft_mark", "hard_mark", "thinking"),
     *("window_from", "restored", "prefix_version", "archived_at", "deleted_at"),
 )
 # A younger commit may have moved it since; taking something else back is no reason to refuse for that.

@@ -9,12 +9,14 @@ from django.db.models.functions import Now
 from chat.models import ChatSession, Job, Turn
 from chat.store import branches
 from chat.surgery.handling import NOTHING
-from chat.surgery.values import Done, Kind, Live, Operation, Refused
+from chat.surgery.values import Done, Kind, Live, Refused, operation
 
 _EXPIRED = Q(lease_until__lt=Now()) | Q(lease_until__isnull=True)
 
 
-def _cancel(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@operation("Cancel a stuck turn", kind=Kind.IRREVERSIBLE, live=Live.NEEDED, bulk=True, tells="turn")
+def cancel(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Stop the reply that is being written. What was written so far is kept, and its owner can retry."""
     turn = Turn.objects.live_in(session.pk).only("pk", "number", "status").get()
     target = {"turns": [turn.number]}
     if branches.stop_queued(turn.pk):
@@ -27,14 +29,16 @@ def _cancel(session: ChatSession, values: Mapping[str, Any]) -> Done:
     return Done(target=target, turns=1, says=("Its runner is asked to stop, and does within a second or two.",))
 
 
-def _release(session: ChatSession, values: Mapping[str, Any]) -> Done:
-    """The turn and the jobs go back to the queue. Whoever held them finds out by owner and epoch, and stops."""
+@operation("Release a lease", kind=Kind.COMPENSATING, live=Live.ANY, bulk=True, tells="turn")
+def release(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Give a turn and jobs that a worker holds back to the queue: another takes them. Cancel is the way back."""
     running = Turn.objects.live_in(session.pk).filter(status=Turn.Status.RUNNING)
     turns = list(running.values_list("number", flat=True))
     held = Job.objects.open().filter(session=session, state=Job.State.RUNNING)
     jobs = list(held.values_list("pk", flat=True))
     if not turns and not jobs:
         raise NOTHING()
+    # Whoever held them finds out by owner and epoch, and stops.
     Turn.objects.filter(pk__in=list(running.values_list("pk", flat=True))).update(
         status=Turn.Status.QUEUED, owner="", lease_until=None
     )
@@ -44,25 +48,3 @@ def _release(session: ChatSession, values: Mapping[str, Any]) -> Done:
     says = [f"Turn {number} waits for a runner again, and is answered from the beginning." for number in turns]
     says += [f"{len(jobs)} background jobs are due again."] if jobs else []
     return Done(target={"turns": turns, "jobs": jobs}, turns=len(turns), says=tuple(says))
-
-
-OPERATIONS = (
-    Operation(
-        name="cancel",
-        label="Cancel a stuck turn",
-        help="Stop the reply that is being written. What was written so far is kept, and its owner can retry.",
-        kind=Kind.IRREVERSIBLE,
-        work=_cancel,
-        live=Live.NEEDED,
-        bulk=True,
-    ),
-    Operation(
-        name="release",
-        label="Release a lease",
-        help="Give a turn and jobs that a worker holds back to the queue: another takes them. Cancel is the way back.",
-        kind=Kind.COMPENSATING,
-        work=_release,
-        live=Live.ANY,
-        bulk=True,
-    ),
-)

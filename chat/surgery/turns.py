@@ -1,6 +1,7 @@
 """Operations on which turns and documents the model is sent: trim, pins, exclusions, restoring, dropping documents."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from django.db.models import F
@@ -15,15 +16,22 @@ from chat.store.portable.storing import counter_of
 from chat.store.ranges import Ranges
 from chat.store.standing import placed
 from chat.surgery.handling import NOTHING
-from chat.surgery.values import Done, Kind, Operation, Parameter, Refused
+from chat.surgery.values import Done, Parameter, Refused, operation
 from chat.surgery.weighing import count
 
 OPERATOR = "operator"
 _TURNS = Parameter(name="turns", label="Turns", kind="turns", help="Numbers on the active path, like “3, 5-7”.")
-_SEEN = frozenset({"session", "marks", "summaries", "notices"})
+_seen = partial(operation, touches=frozenset({"session", "marks", "summaries", "notices"}))
 
 
-def _trim(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@_seen(
+    "Trim to the last turns",
+    Parameter(name="turns", label="Turns to keep", kind="number", most=100_000),
+    bulk=True,
+    tells="trimmed",
+)
+def trim(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Send only the last turns word for word. The rest stays in the record, and a notice says so."""
     start = session.turns_active - values["turns"] + 1
     if start <= session.window_from and not session.restored:
         raise NOTHING()
@@ -61,16 +69,22 @@ def _path(session: ChatSession, first: int, last: int) -> Iterable[tuple[int, in
     return path.order_by("number").values_list("pk", "number")
 
 
-def _pin(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@_seen("Pin turns", _TURNS, tells="marked")
+def pin(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Keep them word for word through every compression."""
     most = figures(session).budget.pins
     return _each(session, values["turns"], lambda pk: marks.pin(session.pk, pk, most=most), "not pinned yet")[0]
 
 
-def _unpin(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@_seen("Unpin turns", _TURNS, grant="pin", tells="marked")
+def unpin(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Let them be compressed like any other."""
     return _each(session, values["turns"], lambda pk: marks.unpin(session.pk, pk), "pinned")[0]
 
 
-def _exclude(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@_seen("Exclude turns", _TURNS, tells="marked")
+def exclude(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Leave them out of every later request. Summaries that speak of them are made anew."""
     most = _most(session)
 
     def change(pk: int) -> marks.Marked:
@@ -79,7 +93,9 @@ def _exclude(session: ChatSession, values: Mapping[str, Any]) -> Done:
     return _remade(session, *_each(session, values["turns"], change, "not excluded yet"))
 
 
-def _include(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@_seen("Include turns again", _TURNS, grant="exclude", tells="marked")
+def include(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Send turns again that an operator excluded."""
     most = _most(session)
 
     def change(pk: int) -> marks.Marked:
@@ -103,7 +119,9 @@ def _remade(session: ChatSession, done: Done, changed: list[marks.Marked]) -> Do
     return Done(target=done.target, turns=done.turns, says=(*done.says, says))
 
 
-def _restore(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@_seen("Restore compressed turns", _TURNS, tells="restored")
+def restore(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Send turns word for word again that a summary stands for now."""
     known = figures(session)
     turns, target = 0, []
     for first, last in values["turns"]:
@@ -119,7 +137,9 @@ def _restore(session: ChatSession, values: Mapping[str, Any]) -> Done:
     return Done(target={"turns": target}, turns=turns)
 
 
-def _drop_documents(session: ChatSession, values: Mapping[str, Any]) -> Done:
+@operation("Drop documents", touches=frozenset({"session", "documents"}), bulk=True, tells="documents")
+def drop_documents(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Take every attached document out of later requests. The files' text stays in the record."""
     rows = list(documents.seen(session.pk).values_list("pk", "tokens"))
     if not rows:
         raise NOTHING()
@@ -128,73 +148,3 @@ def _drop_documents(session: ChatSession, values: Mapping[str, Any]) -> Done:
     ChatSession.objects.filter(pk=session.pk).update(context_version=F("context_version") + 1)
     says = f"{len(rows)} of {len(rows)} documents with {sum(tokens for _, tokens in rows):,} tokens are taken out."
     return Done(target={"documents": [pk for pk, _ in rows]}, says=(says,))
-
-
-OPERATIONS = (
-    Operation(
-        name="trim",
-        label="Trim to the last turns",
-        help="Send only the last turns word for word. The rest stays in the record, and a notice says so.",
-        kind=Kind.UNDOABLE,
-        work=_trim,
-        touches=_SEEN,
-        bulk=True,
-        parameters=(Parameter(name="turns", label="Turns to keep", kind="number", most=100_000),),
-    ),
-    Operation(
-        name="pin",
-        label="Pin turns",
-        help="Keep them word for word through every compression.",
-        kind=Kind.UNDOABLE,
-        work=_pin,
-        touches=_SEEN,
-        parameters=(_TURNS,),
-    ),
-    Operation(
-        name="unpin",
-        label="Unpin turns",
-        help="Let them be compressed like any other.",
-        kind=Kind.UNDOABLE,
-        work=_unpin,
-        grant="pin",
-        touches=_SEEN,
-        parameters=(_TURNS,),
-    ),
-    Operation(
-        name="exclude",
-        label="Exclude turns",
-        help="Leave them out of every later request. Summaries that speak of them are made anew.",
-        kind=Kind.UNDOABLE,
-        work=_exclude,
-        touches=_SEEN,
-        parameters=(_TURNS,),
-    ),
-    Operation(
-        name="include",
-        label="Include turns again",
-        help="Send turns again that an operator excluded.",
-        kind=Kind.UNDOABLE,
-        work=_include,
-        grant="exclude",
-        touches=_SEEN,
-        parameters=(_TURNS,),
-    ),
-    Operation(
-        name="restore",
-        label="Restore compressed turns",
-        help="Send turns word for word again that a summary stands for now.",
-        kind=Kind.UNDOABLE,
-        work=_restore,
-        touches=_SEEN,
-        parameters=(_TURNS,),
-    ),
-    Operation(
-        name="drop_documents",
-        label="Drop documents",
-        help="Take every attached document out of later requests. The files' text stays in the record.",
-        kind=Kind.UNDOABLE,
-        work=_drop_documents,
-        touches=frozenset({"session", "documents"}),
-        bulk=True,
-    ),
-)

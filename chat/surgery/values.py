@@ -133,7 +133,8 @@ class Operation:
     `work` does it. Where `background` is true it takes a model: then `work` only looks what there is to do, and the
     job does it. `touches` are the parts that `snapshot` compares; `created` is what becomes of a new summary when it
     is taken back; `back` does what no snapshot tells of, given the target.
-    `same` are the conditions on a session's row under which nothing would change.
+    `same` are the conditions on a session's row under which nothing would change. `tells` is what open pages of the
+    conversation are told afterwards, see `telling`; "" where they show nothing of it.
     """
 
     name: str
@@ -150,6 +151,7 @@ class Operation:
     background: bool = False
     back: Callable[[Mapping[str, Any]], None] | None = None
     same: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+    tells: str = ""
 
     @property
     def permission(self) -> str:
@@ -163,6 +165,19 @@ class Operation:
     def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters that may be kept: no words."""
         return {one.name: values.get(one.name) for one in self.parameters if not one.text}
+
+
+def operation(
+    label: str, *parameters: Parameter, kind: Kind = Kind.UNDOABLE, **how: Any
+) -> Callable[[Work], Operation]:
+    """Declare a function as the work of the operation of its name. Its docstring is what pages say of it; `how` are
+    further fields of `Operation`."""
+
+    def declare(work: Work) -> Operation:
+        said = " ".join((work.__doc__ or "").split())
+        return Operation(name=work.__name__, label=label, help=said, kind=kind, work=work, parameters=parameters, **how)
+
+    return declare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,10 +202,11 @@ class Preview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What was done. `audit` is the id of its entry."""
+    """What was done. `audit` is the id of its entry; `target` the numbers that it was done to."""
 
     before: Weight
     after: Weight
+    target: dict[str, Any] = field(default_factory=dict)
     audit: int | None = None
     says: tuple[str, ...] = ()
     made: UUID | None = None

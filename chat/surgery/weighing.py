@@ -1,6 +1,6 @@
 """How heavy a conversation's next request is, and which turns it would be sent: for one session, or many at once."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -70,7 +70,7 @@ def many(session_ids: Collection[UUID], *, last_turns: int | None = None) -> dic
     Those that are `special` are weighed one by one, as they are; they are few.
     """
     out: dict[UUID, Weight] = {}
-    for some in _batches(session_ids):
+    for some in portions(session_ids):
         summaries = _sums(Summary.objects.filter(state=Summary.State.ACTIVE, until__active=True), some)
         rows = _rows(some, last_turns)
         for pk, start, turns, total, below, live in rows:
@@ -90,7 +90,7 @@ def special(session_ids: Collection[UUID]) -> Iterator[ChatSession]:
     """Those of which more is to be said than where their window begins: marks, restored ranges, documents."""
     attached = Document.objects.filter(session=OuterRef("pk"), removed_at=None, turn__isnull=False)
     odd = Q(marked__gt=0) | Q(restored__isnull=False) | Exists(attached)
-    for some in _batches(session_ids):
+    for some in portions(session_ids):
         yield from ChatSession.objects.filter(odd, pk__in=some)
 
 
@@ -117,7 +117,8 @@ def _sums(rows: QuerySet[Any], some: Sequence[UUID]) -> dict[UUID, int]:
     return {row["session_id"]: row["sum"] or 0 for row in found}
 
 
-def _batches(session_ids: Collection[UUID]) -> Iterator[list[UUID]]:
+def portions(session_ids: Iterable[UUID], most: int = BATCH) -> Iterator[list[UUID]]:
+    """These ids, at most so many at a time."""
     source = iter(session_ids)
-    while some := list(islice(source, BATCH)):
+    while some := list(islice(source, most)):
         yield some

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 from django_htmx.http import trigger_client_event
 
 from chat.models import ChatSession, Instructions, Preference
-from chat.web import choosing, deciding, sending
+from chat.web import choosing, deciding, sending, surroundings
 from chat.web.deciding import Refused
 from chat.web.pages import page
 
@@ -42,7 +42,7 @@ def choices(request: HttpRequest) -> HttpResponse:
         take(request.user, begun, fields)
         return redirect("chat:conversation", begun)
     shown |= {"kept": {name: fields[name] for name in FIELDS if name in fields}}
-    shown |= {"model_name": choosing.model_name(chosen.model), "thinks": chosen.thinking, "oob": True}
+    shown |= {"model_name": surroundings.model_name(chosen.model), "thinks": chosen.thinking, "oob": True}
     return trigger_client_event(render(request, "chat/_chosen.html", shown), "chosen", {"value": True})
 
 

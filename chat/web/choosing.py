@@ -30,6 +30,7 @@ from chat.web import deciding, measuring, notices, surroundings
 from chat.web.deciding import Refused
 from chat.web.gauge import about
 from chat.web.pages import number, own, page
+from chat.web.surroundings import model_name
 
 KEEP = "keep"
 """The form's word for the instructions that a conversation has already."""
@@ -48,13 +49,6 @@ class Chosen:
     model: str
     instructions: Instructions
     thinking: bool
-
-
-def model_name(model: str) -> str:
-    """A model as people are told it."""
-    return (
-        _("Offline stand-in") if settings.CHAT_STANDIN and model == settings.CHAT_MODEL else notices.model_name(model)
-    )
 
 
 def panel(session: ChatSession, chosen: Chosen | None = None) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def measure(session: ChatSession) -> Measured | None:
     found = gauges.gauge(
         lines,
         budget=budget,
-        policy=engine.policy(session.window_messages, chunk_tokens=0),
+        policy=engine.policy(session, chunk_tokens=0),
         measured=measured,
         estimated=estimated,
         reply_tokens=reply,

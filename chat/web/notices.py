@@ -34,7 +34,7 @@ class Section:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """One notice as the template shows it, for turns `first`..`last`. What was `compressed` may be taken back, what was
-    `restored` compressed again."""
+    `restored` compressed again. `of` are the ids of its summaries: another version says something else."""
 
     id: int
     last: int
@@ -47,6 +47,7 @@ class Shown:
     sections: tuple[Section, ...] = ()
     values: tuple[str, ...] = ()
     explanation: str = ""
+    of: str = ""
     first: int = 0
     compressed: bool = False
     restored: bool = False
@@ -102,6 +103,7 @@ def show(notice: Notice, summaries: Sequence[Summary] = ()) -> Shown:
         count=count,
         turns_title=_range(notice.first, notice.last).capitalize(),
         made_by=_made_by(notice, summaries),
+        of=" ".join(str(one.pk) for one in summaries) if compressed else "",
         sections=sections,
         values=values,
         explanation=_("The model reads this in place of the turns above. The originals stay here, word for word."),

@@ -1,9 +1,12 @@
-"""What stands around the turns of a page: notices, gauge, what is remembered, documents, its row of the list."""
+"""What stands around the turns of a page: notices, gauge, what answers, what is remembered, documents, its row of the
+list."""
 
 import re
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from django_htmx.http import trigger_client_event
 
 from chat.models import ChatSession
@@ -17,6 +20,13 @@ MOST = 500
 _SHOWN = re.compile(r"(\d{1,9})-(\d{1,9})")
 
 
+def model_name(model: str) -> str:
+    """A model as people are told it."""
+    return (
+        _("Offline stand-in") if settings.CHAT_STANDIN and model == settings.CHAT_MODEL else notices.model_name(model)
+    )
+
+
 def page(session: ChatSession) -> dict[str, Any]:
     """Those parts that a page shows from the start."""
     remembered = facts.count(session.pk)
@@ -24,6 +34,7 @@ def page(session: ChatSession) -> dict[str, Any]:
         "gauge": gauge.of_session(session, remembered),
         "asked": measuring.asked(session),
         "remembered": remembered,
+        "model_name": model_name(session.model),
     }
 
 

@@ -189,8 +189,12 @@ export const converse = ({ main, form, scroll, post }) => {
     reset: (frame) => transcript.reset(frame),
     status: (frame) => status(frame.turn, frame.phase, frame.since_ms ?? 0),
     notice: ({ kind, range }) => {
-      const detail = { number: range?.[0], elsewhere: true };
-      if (kind === "marked") document.dispatchEvent(new CustomEvent("turn-changed", { detail }));
+      if (kind === "marked") {
+        const numbers = [...transcript.root.querySelectorAll(".turn")].map((turn) => Number(turn.dataset.number));
+        for (const number of numbers.filter((one) => range?.[0] <= one && one <= range[1])) {
+          document.dispatchEvent(new CustomEvent("turn-changed", { detail: { number, elsewhere: true } }));
+        }
+      }
       return transcript.refresh();
     },
     branch: (frame) => renew(frame),

@@ -48,8 +48,8 @@ export const deciding = ({ main, composer, scroll }) => {
     htmx.ajax("GET", `${main.dataset.turns}${turn}/`, { source: article, target: article, swap: "outerHTML" });
   });
 
-  // A notice never changes: whoever reads one that is open goes on reading.
-  const ids = (root) => [...root.querySelectorAll(".notice")].map((notice) => notice.id).join();
+  // A notice that speaks of the same summaries is the same: whoever reads one that is open goes on reading.
+  const ids = (root) => [...root.querySelectorAll(".notice")].map(({ id, dataset }) => id + dataset.of).join();
   document.addEventListener("htmx:oobBeforeSwap", (event) => {
     const { target, fragment } = event.detail;
     if (!target.matches(".after")) return;

@@ -28,6 +28,16 @@ for at in range({COUNT} + 1):
 """
 
 
+OPEN = """
+from django.contrib.auth import get_user_model
+from chat.models import Summary
+from tests.store.building import compress, conversation
+session = conversation(get_user_model().objects.get(username="alice"), 12, model="claude-opus-4-6")
+compress(session, (1, 6))
+print(session.pk, Summary.objects.get(session=session).pk)
+"""
+
+
 @pytest.fixture(scope="module")
 def night(site: Site) -> None:
     """Four full sessions, one that is not, and nobody awake."""
@@ -67,3 +77,33 @@ def test_the_full_sessions_are_compacted_watched_and_one_is_taken_back(visit: An
     expect(page.locator("#summaries tbody tr").first).to_contain_text("undone")
     expect(page.locator("#audit tbody tr")).to_have_count(2)
     assert problems(page) == []
+
+
+def test_an_open_page_follows_what_staff_do_to_its_conversation(visit: Any, site: Site) -> None:
+    session, summary = site.python(OPEN).split()[-2:]
+    page: Page = visit(f"/c/{session}/")
+    token = next(cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "csrftoken")
+
+    def operate(name: str, **given: str) -> None:
+        """As a member of staff with the pages of the administration: preview, reason, done."""
+        address = f"{site.url}/admin/chat/chatsession/{session}/operate/{name}/"
+        ask = {"headers": {"X-CSRFToken": token, "Referer": address}}
+        shown = page.request.post(address, form=given, **ask).text()
+        stamp = re.search(r'name="stamp" value="(\w+)"', shown)
+        assert stamp, shown
+        done = page.request.post(
+            address, form=given | {"step": "apply", "stamp": stamp[1], "reason": "A ticket."}, **ask
+        )
+        assert done.ok
+
+    operate("exclude", turns="8, 10-11")
+    for number in (8, 10, 11):
+        expect(page.get_by_role("article", name=f"Turn {number}", exact=True)).to_have_class(re.compile("excluded"))
+    expect(page.locator("article.excluded")).to_have_count(3)
+    before = page.locator("#model-name").inner_text()
+    operate("model", model="claude-sonnet-4-6")
+    expect(page.locator("#model-name")).not_to_have_text(before)
+    note = page.get_by_role("note").first
+    note.locator("summary").first.click()
+    operate("edit_summary", summary=summary, text="They spoke of a kettle.")
+    expect(page.get_by_role("note").first).to_contain_text("They spoke of a kettle.")

@@ -2,12 +2,12 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
 from chat.context.assembly import assemble
@@ -100,3 +100,16 @@ def demoted(django_user_model: Any) -> Any:
     user = django_user_model.objects.create_user("dora")
     user.groups.add(Group.objects.get(name="surgeon"))
     return user
+
+
+@pytest.fixture
+def foreign(django_user_model: Any) -> Callable[[str], Any]:
+    """`foreign(permission)`: a surgeon of another trade, who may do everything but what takes this permission."""
+
+    def without(permission: str) -> Any:
+        user = django_user_model.objects.create_user(f"fiona-{permission}", is_staff=True)
+        every = Permission.objects.filter(content_type__app_label="chat")
+        user.user_permissions.set(every.exclude(codename=permission.partition(".")[2]))
+        return user
+
+    return without

@@ -1,5 +1,5 @@
-"""Every operation there is: shown, done, written down, taken back to the byte; and refused to strangers, while a turn
-is live, and after a lost race. A new operation without a case fails here."""
+"""Every operation there is: shown with its kind, done, written down, taken back to the byte; and refused to strangers,
+while a turn is live, and after a lost race. A new operation that one of these does not try fails here."""
 
 import uuid
 from collections.abc import Callable
@@ -7,13 +7,17 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.db.models import F
+from django.test import Client
 
-from chat.models import Audit, ChatSession, Fact, Job, Summary, Turn
+from chat.admin.operations import CLASSES
+from chat.models import Audit, Batch, ChatSession, Fact, Job, Summary, Turn
 from chat.store import branches, integrity, leases
-from chat.surgery import batches, operating, registry, weighing
+from chat.surgery import batches, operating, registry, telling, weighing
 from chat.surgery.values import Kind, Live, Refused
 from monitoring.models import ContextEvent
 from tests.store.building import extend, reread, turn
+from tests.surgery import test_batches
 from tests.surgery.conftest import next_request
 
 Case = Callable[[ChatSession], dict[str, Any]]
@@ -35,6 +39,7 @@ CASES: dict[str, Case] = {
     "strategy": lambda session: {"strategy": "sliding_window"},
     "mode": lambda session: {"mode": "never"},
     "thresholds": lambda session: {"messages": "10"},
+    "marks": lambda session: {"soft": "30", "hard": "70"},
     "pin": lambda session: {"turns": "1, 17-18"},
     "unpin": lambda session: {"turns": "3"},
     "exclude": lambda session: {"turns": "11, 28"},
@@ -49,9 +54,31 @@ CASES: dict[str, Case] = {
     "archive": lambda session: {},
 }
 # Those that change nothing about the next request.
-SILENT = {"fork", "archive", "unarchive"}
-INLINE = [name for name, one in registry.OPERATIONS.items() if not one.background]
+SILENT = {"fork", "archive", "unarchive", "marks"}
+EVERY = list(registry.OPERATIONS)
+BACKGROUND = [name for name, one in registry.OPERATIONS.items() if one.background]
+INLINE = [name for name in EVERY if name not in BACKGROUND]
 UNDOABLE = [name for name in INLINE if registry.get(name).kind == Kind.UNDOABLE]
+FINAL = [name for name in INLINE if name not in UNDOABLE]
+FOR_LIVE = ("cancel", "release")
+# What open pages of the conversation are told: a kind, a first and a last turn.
+TOLD: dict[str, tuple[tuple[str, int, int], ...]] = {
+    "trim": (("trimmed", 1, 1),),
+    "drop_documents": (("documents", 1, 1),),
+    **dict.fromkeys(("model", "strategy", "mode", "thresholds", "marks"), (("handled", 1, 1),)),
+    "pin": (("marked", 1, 1), ("marked", 17, 18)),
+    "unpin": (("marked", 3, 3),),
+    "exclude": (("marked", 11, 11), ("marked", 28, 28)),
+    "include": (("marked", 25, 25),),
+    "restore": (("restored", 9, 14),),
+    **dict.fromkeys(("edit_summary", "roll_back_summary", "rebuild_summary", "compact"), (("compressed", 9, 14),)),
+    **dict.fromkeys(("add_fact", "correct_fact", "forget_fact"), (("remembered", 1, 1),)),
+    **dict.fromkeys(("archive", "unarchive"), (("archived", 1, 1),)),
+    # The turn itself is told, as it stands then.
+    **dict.fromkeys(("cancel", "release"), ()),
+    # Its owner sees nothing of these.
+    **dict.fromkeys(("fork", "export"), ()),
+}
 
 
 def case(session: ChatSession, name: str) -> dict[str, Any]:
@@ -89,9 +116,22 @@ def rows(session: ChatSession) -> list[Any]:
     ]
 
 
+# --- the five things that hold for every operation -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_preview_says_whether_it_can_be_taken_back(
+    name: str, session: ChatSession, surgeon: Any, client: Client
+) -> None:
+    client.force_login(surgeon)
+    shown = client.post(f"/admin/chat/chatsession/{session.pk}/operate/{name}/", case(session, name))
+    told = f"<b>{CLASSES[registry.get(name).kind][0]}</b>"
+    assert (shown.status_code, shown.content.decode().count(told)) == (200, 1)
+
+
 @pytest.mark.parametrize("name", UNDOABLE)
 def test_what_is_undone_leaves_the_next_request_as_it_was_to_the_byte(
-    name: str, session: ChatSession, surgeon: Any
+    name: str, session: ChatSession, surgeon: Any, viewer: Any
 ) -> None:
     given = case(session, name)
     before, version = next_request(session), reread(session).context_version
@@ -102,10 +142,13 @@ def test_what_is_undone_leaves_the_next_request_as_it_was_to_the_byte(
     assert (next_request(session) == before) == (name in SILENT)
     if name in ("exclude", "edit_summary", "restore"):
         assert integrity.violations() == []
-    # What the preview had said is what became true.
+    # What the preview had said is what became true, and what open pages are told of it.
     assert (preview.after, preview.before) == (result.after, result.before)
     assert preview.after == weighing.weigh(reread(session))
-    operating.undo(surgeon, result.audit, "It was the wrong one.")
+    assert tuple(telling.told(registry.get(name), result.target)) == TOLD[name]
+    assert refusal(operating.undo, user=viewer, audit_id=result.audit, reason=WHY) == "not_allowed"
+    back = operating.undo(surgeon, result.audit, "It was the wrong one.")
+    assert tuple(telling.told(registry.get(name), back.target)) == TOLD[name]
     assert next_request(session) == before
     assert integrity.violations() == []
     assert reread(session).context_version > version
@@ -122,33 +165,98 @@ def test_what_is_undone_leaves_the_next_request_as_it_was_to_the_byte(
         assert ChatSession.objects.get(pk=result.made).deleted_at
 
 
-@pytest.mark.parametrize("name", list(registry.OPERATIONS))
-def test_strangers_the_live_and_those_who_lost_a_race_change_nothing(
-    name: str, session: ChatSession, surgeon: Any, viewer: Any, demoted: Any
+@pytest.mark.parametrize("name", FINAL)
+def test_what_cannot_be_undone_says_so_before_and_refuses_it_afterwards(
+    name: str, session: ChatSession, surgeon: Any
 ) -> None:
-    operation = registry.get(name)
+    result = done(surgeon, session, name, case(session, name))
+    assert telling.told(registry.get(name), result.target) == []
+    assert refusal(operating.undo, user=surgeon, audit_id=result.audit, reason=WHY) == "not_undoable"
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_who_has_not_this_very_permission_changes_nothing(
+    name: str, session: ChatSession, surgeon: Any, viewer: Any, demoted: Any, foreign: Any
+) -> None:
     given = case(session, name)
     stamp = operating.plan(session.pk, name, given).stamp
     before = rows(session)
-    apply = partial(operating.apply, session_id=session.pk, name=name, parameters=given)
-    if operation.background:
+    apply = partial(operating.apply, session_id=session.pk, name=name, parameters=given, stamp=stamp)
+    if registry.get(name).background:
         apply = partial(batches.start, session_ids=[session.pk], name=name, parameters=given)
-    else:
-        # Somebody else was there in between.
-        assert refusal(apply, user=surgeon, reason=WHY, stamp="0" * 16) == "lost"
-    keywords = {} if operation.background else {"stamp": stamp}
-    assert refusal(apply, user=viewer, reason=WHY, **keywords) == "not_allowed"
-    assert refusal(apply, user=demoted, reason=WHY, **keywords) == "not_allowed"
-    assert refusal(apply, user=surgeon, reason=" ", **keywords) == "no_reason"
+    for stranger in (viewer, demoted, foreign(registry.get(name).permission)):
+        assert refusal(apply, user=stranger, reason=WHY) == "not_allowed"
+    assert refusal(apply, user=surgeon, reason=" ") == "no_reason"
     assert rows(session) == before
-    if operation.live != Live.REFUSED:
-        assert name in ("cancel", "release", "export", "compact", "rebuild_summary")
-        return
-    live(session)
+    assert not Batch.objects.exists()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_live_turn_is_never_touched_but_by_what_is_for_live_turns(
+    name: str, session: ChatSession, surgeon: Any
+) -> None:
+    operation = registry.get(name)
+    given = case(session, name)
+    if name not in FOR_LIVE:
+        live(session)
     before = rows(session)
-    assert operating.plan(session.pk, name, given).refused.startswith("A reply is being written")
-    assert refusal(apply, user=surgeon, reason=WHY, stamp=None) == "live"
+    said = operating.plan(session.pk, name, given)
     assert rows(session) == before
+    if operation.live == Live.REFUSED:
+        assert said.refused.startswith("A reply is being written")
+        assert refusal(done, user=surgeon, session=session, name=name, given=given) == "live"
+        assert rows(session) == before
+        return
+    assert not said.refused
+    assert name in {*FOR_LIVE, "export", *BACKGROUND}
+    if name == "export":
+        turns = list(Turn.objects.order_by("pk").values())
+        assert "".join(done(surgeon, session, name, given).content)
+        assert list(Turn.objects.order_by("pk").values()) == turns
+
+
+@pytest.mark.parametrize("name", INLINE)
+def test_after_a_lost_race_nothing_is_done(name: str, session: ChatSession, surgeon: Any) -> None:
+    given = case(session, name)
+    stamp = operating.plan(session.pk, name, given).stamp
+    # Somebody else was there in between: whatever they did moves the version.
+    ChatSession.objects.filter(pk=session.pk).update(context_version=F("context_version") + 1)
+    before = rows(session)
+    apply = partial(operating.apply, user=surgeon, session_id=session.pk, name=name, parameters=given, reason=WHY)
+    assert refusal(apply, stamp=stamp) == "lost"
+    assert rows(session) == before
+
+
+# What takes a model is done by jobs: there it is compacted, undone, raced and done beside a live turn.
+BY_JOBS = {
+    test_what_is_undone_leaves_the_next_request_as_it_was_to_the_byte: {
+        "compact": test_batches.test_many_are_compacted_in_the_background_and_that_is_taken_back,
+        "rebuild_summary": test_batches.test_a_summary_is_made_anew_from_its_turns_and_that_is_taken_back,
+    },
+    test_after_a_lost_race_nothing_is_done: dict.fromkeys(
+        BACKGROUND, test_batches.test_what_takes_a_model_loses_a_race_without_a_trace_and_leaves_a_live_turn_alone
+    ),
+}
+FIVE = (
+    [test_the_preview_says_whether_it_can_be_taken_back],
+    [
+        test_what_is_undone_leaves_the_next_request_as_it_was_to_the_byte,
+        test_what_cannot_be_undone_says_so_before_and_refuses_it_afterwards,
+    ],
+    [test_who_has_not_this_very_permission_changes_nothing],
+    [test_a_live_turn_is_never_touched_but_by_what_is_for_live_turns],
+    [test_after_a_lost_race_nothing_is_done],
+)
+
+
+def test_no_operation_is_left_out_of_any_of_the_five() -> None:
+    for tests in FIVE:
+        names = [name for test in tests for name in [*test.pytestmark[0].args[1], *BY_JOBS.get(test, {})]]
+        assert sorted(names) == sorted(registry.OPERATIONS)
+    assert set(TOLD) == set(registry.OPERATIONS)
+    assert all(telling.told(registry.get(name), {"turns": [[9, 14]]}) == [*TOLD[name]] for name in BACKGROUND)
+    # What changes what its owner sees tells their pages; only a copy and a file are nothing to them.
+    assert {one.name for one in registry.OPERATIONS.values() if not one.tells} == {"fork", "export"}
 
 
 def refusal(work: Callable[..., Any], **given: Any) -> str:

@@ -1,5 +1,6 @@
 """The administration of conversations: numbers for whoever may look, words for a reason, deeds with a preview."""
 
+import csv
 import re
 import uuid
 from datetime import timedelta
@@ -12,11 +13,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from chat.admin import revealing
+from chat.admin import results, revealing
+from chat.admin.sessions import ChatSessionAdmin
 from chat.models import Audit, Batch, BatchItem, ChatSession, Fact, Job, Manifest, Summary, Turn
 from chat.store import switches
 from chat.surgery import registry
-from chat.surgery.values import Kind
 from monitoring.models import SessionGauge
 from tests.store.building import compress, conversation, turn
 
@@ -79,10 +80,15 @@ def pages(session: ChatSession) -> list[str]:
 # --- the list ---------------------------------------------------------------------------------------------------
 
 
-def ids(client: Client, query: str) -> set[str]:
-    """Which sessions the list shows, by their first digits."""
+def in_order(client: Client, query: str) -> list[str]:
+    """The sessions that the list shows, by their first digits."""
     html = client.get(f"{LIST}?{query}").content.decode()
-    return set(re.findall(r'<span class="mono" title="[^"]+">([0-9a-f]{6})</span>', html))
+    return re.findall(r'<span class="mono" title="[^"]+">([0-9a-f]{6})</span>', html)
+
+
+def ids(client: Client, query: str) -> set[str]:
+    """The same, in no order."""
+    return set(in_order(client, query))
 
 
 def test_the_list_finds_what_is_full_what_is_stuck_and_whose_it_is(
@@ -112,6 +118,23 @@ def test_the_list_finds_what_is_full_what_is_stuck_and_whose_it_is(
     Job.objects.create(kind="compact", session=session, state="done", finished_at=timezone.now())
     assert ids(surgeon, "trouble=failing") == set()
     assert "No session fits" in surgeon.get(f"{LIST}?trouble=failing").content.decode()
+
+
+def test_the_list_by_utilisation_goes_on_over_its_pages_and_ends_with_those_that_nobody_knows(
+    surgeon: Client, alice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ChatSessionAdmin, "list_per_page", 2)
+    made = [conversation(alice) for _ in range(6)]
+    for share, one in zip((0.2, 0.9, 0.5, 0.9), made, strict=False):
+        gauge(one, share)
+    unknown = sorted(one.pk for one in made[4:])
+    ends = [one.pk.hex[:6] for one in sorted((made[1], made[3]), key=lambda one: one.pk)]
+    down = [*ends, made[2].pk.hex[:6], made[0].pk.hex[:6], *(pk.hex[:6] for pk in unknown)]
+    pages = [in_order(surgeon, f"o=-3&p={number}") for number in (1, 2, 3)]
+    assert pages == [down[:2], down[2:4], down[4:]]
+    assert in_order(surgeon, "o=3&p=1") == [made[0].pk.hex[:6], made[2].pk.hex[:6]]
+    assert in_order(surgeon, "o=3&over=80&p=1") == ends
+    assert len(in_order(surgeon, "o=1.-3&p=2")) == 2
 
 
 def test_a_page_of_the_list_takes_as_many_statements_for_forty_as_for_two(surgeon: Client, alice: Any) -> None:
@@ -290,6 +313,8 @@ def test_an_operation_is_previewed_done_with_a_reason_and_taken_back(surgeon: Cl
     found = surgeon.get("/admin/chat/audit/", {"q": f"{session.pk} night"}).content.decode()
     assert "night of 22 Nov" in found
     assert "too much" not in found
+    assert surgeon.get(f"{LIST}{session.pk}/operate/nothing/").status_code == 404
+    assert surgeon.get(f"{LIST}{uuid.uuid4()}/change/").status_code == 404
 
 
 def test_many_are_chosen_previewed_and_started_and_the_page_follows_them(
@@ -331,14 +356,44 @@ def test_many_are_chosen_previewed_and_started_and_the_page_follows_them(
     assert surgeon.get(f"/admin/chat/batch/{batch.pk}/cancel/").status_code == 405
 
 
-def test_every_operation_has_a_page_that_says_its_class(surgeon: Client, session: ChatSession) -> None:
-    for name, operation in registry.OPERATIONS.items():
-        answer = surgeon.get(f"{LIST}{session.pk}/operate/{name}/")
-        assert answer.status_code in (200, 409), name
-        assert operation.label in answer.content.decode()
-        assert operation.kind in Kind
-    assert surgeon.get(f"{LIST}{session.pk}/operate/nothing/").status_code == 404
-    assert surgeon.get(f"{LIST}{uuid.uuid4()}/change/").status_code == 404
+def test_a_batch_tells_what_each_took_shows_all_of_it_and_gives_it_out(
+    surgeon: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "SHOWN", 2)
+    batch = Batch.objects.create(actor=1, operation="trim", reason="Alert.", state="done", total=3)
+    BatchItem.objects.bulk_create(
+        BatchItem(
+            batch=batch, session=uuid.uuid4(), state="done", tokens_before=12_000, tokens_after=4_000, seconds=took,
+            finished_at=timezone.now(),
+        )
+        for took in (0.26, 3.21, None)
+    )  # fmt: skip
+    address = f"/admin/chat/batch/{batch.pk}/"
+    first, whole = (surgeon.get(f"{address}change/", given).content.decode() for given in ({}, {"all": "1"}))
+    assert "newest first, 2 of 3" in first
+    assert 'href="?all=1"' in first
+    assert (first.count("✓"), whole.count("✓")) == (2, 3)
+    assert "Show all" not in whole
+    assert {'<td class="r">0.3\u00a0s</td>', '<td class="r">3.2\u00a0s</td>', '<td class="r">–</td>'} <= set(
+        re.findall(r'<td class="r">[^<]*</td>', whole)
+    )
+    file = surgeon.get(f"{address}csv/")
+    assert file["Content-Disposition"] == f'attachment; filename="batch-{batch.pk}-trim.csv"'
+    lines = list(csv.reader(file.content.decode().splitlines()))
+    assert tuple(lines[0]) == results.COLUMNS
+    assert [line[1:6] for line in lines[1:]] == [["done", "", "12000", "4000", took] for took in ("0.26", "3.21", "")]
+
+
+def test_marks_of_its_own_stand_on_the_page_and_in_the_list(surgeon: Client, session: ChatSession, bob: Any) -> None:
+    conversation(bob, 1)
+    address = f"{LIST}{session.pk}/operate/marks/"
+    assert "60%, 90% (settings)" in surgeon.get(f"{LIST}{session.pk}/change/").content.decode()
+    assert "is not below wait from 40%" in surgeon.post(address, {"soft": "", "hard": "40"}).content.decode()
+    html = surgeon.post(address, {"soft": "30", "hard": ""}).content.decode()
+    body = {"step": "apply", "soft": "30", "hard": "", "stamp": hidden(html, "stamp"), "reason": "fills fast"}
+    assert "30%, 90%" in surgeon.post(address, body, follow=True).content.decode()
+    assert ids(surgeon, "marks=own") == {session.pk.hex[:6]}
+    assert "marks 30%, 90%" in surgeon.get(LIST).content.decode()
 
 
 def test_a_switch_is_turned_with_a_reason_and_an_entry(surgeon: Client) -> None:

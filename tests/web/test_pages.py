@@ -393,7 +393,7 @@ class TestTheTranscript:
         shown = Page(response.content.decode())
         assert [found["id"] for found, _ in shown.find("article")] == [f"turn-{compressed.head_id}"]
         assert {found["id"] for _, found, _ in shown.elements if "hx-swap-oob" in found} == {
-            "after-4", "ask", "documents", "gauge", "remembered-count", f"row-{compressed.pk}", "title",
+            "after-4", "ask", "documents", "gauge", "model-name", "remembered-count", f"row-{compressed.pk}", "title",
         }  # fmt: skip
         assert '"value": 5' in response["HX-Trigger"]
 

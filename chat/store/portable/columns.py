@@ -8,7 +8,7 @@ VERSION = 1
 SESSION = (
     "title", "titled_by", "model", "mode", "thinking", "strategy", "window_messages", "context_version",
     "prefix_version", "window_from", "restored", "keep", "compactions", "trims", "seen", "pinned", "archived_at",
-    "created_at", "updated_at",
+    "created_at", "updated_at", "soft_mark", "hard_mark",
 )  # fmt: skip
 TURN = (
     "number", "active", "kind", "prompt", "reply", "status", "error", "stop_reason", "usage", "prompt_tokens",
@@ -29,4 +29,6 @@ FEEDBACK = ("reason", "created_at")
 USAGE = ("input", "cache_read", "cache_write", "output")
 
 # Columns that came after the first files were given out, and what they are where a file doesn't know them.
-LATER: dict[str, dict[str, Any]] = {"session": {"titled_by": "", "thinking": False, "restored": None, "keep": ""}}
+LATER: dict[str, dict[str, Any]] = {
+    "session": {"titled_by": "", "thinking": False, "restored": None, "keep": "", "soft_mark": None, "hard_mark": None}
+}
