@@ -41,6 +41,11 @@ def dollars(amount: Decimal | None) -> str:
     return f"${amount:.2f}" if amount >= 1 else f"${amount:.3f}"
 
 
+def seconds(amount: float | None) -> str:
+    """3.21 -> "3.2 s"."""
+    return NONE if amount is None else f"{amount:,.1f}{SPACE}s"
+
+
 def span(low: int, high: int) -> str:
     """A size that is exact, or "~41.0 to 46.0 k" where it is expected."""
     if low == high:

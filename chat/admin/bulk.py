@@ -16,6 +16,7 @@ from chat.admin.operations import CLASSES, fields, known, values_of
 from chat.models import ChatSession
 from chat.surgery import batches
 from chat.surgery.batches import BulkPreview, Row
+from chat.surgery.sentences import price
 from chat.surgery.values import Operation, Refused
 
 MOST = 5_000
@@ -91,14 +92,14 @@ def _shown(
     ready = given or not any(one.required for one in operation.parameters)
     if ready:
         try:
-            context |= _told(batches.preview(ids, operation.name, values, shown=SHOWN))
+            context |= _told(operation, batches.preview(ids, operation.name, values, shown=SHOWN))
         except Refused as why:
             context["refused"] = refused or str(why)
     title = f"{operation.label}: {len(ids):,} {word(len(ids))}"
     return desk.show(request, "admin/chat/bulk.html", title, context, status=409 if context["refused"] else 200)
 
 
-def _told(found: BulkPreview) -> dict[str, Any]:
+def _told(operation: Operation, found: BulkPreview) -> dict[str, Any]:
     """A preview of many in the page's words."""
     shown = [row.session for row in found.rows]
     known_gauges = gauges.of(shown)
@@ -113,7 +114,16 @@ def _told(found: BulkPreview) -> dict[str, Any]:
         "button": f"{run:,} {word(run)}",
         "total_before": bars.tokens(found.total_before),
         "total_after": bars.span(found.total_low, found.total_high),
+        "price": _price(found, run) if operation.name == "compact" else "",
     }
+
+
+def _price(found: BulkPreview, run: int) -> str:
+    """What the summaries will cost, as far as anybody knows."""
+    if found.unpriced == run:
+        return "unknown"
+    known = price(found.cost_low, found.cost_high)
+    return f"{known}, and unknown for {found.unpriced:,}" if found.unpriced else known
 
 
 def _row(one: Row, gauge: gauges.Gauge, owner: str | None) -> dict[str, Any]:

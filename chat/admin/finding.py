@@ -68,6 +68,20 @@ class Standing(admin.SimpleListFilter):
         return queryset
 
 
+class Marks(admin.SimpleListFilter):
+    """Those whose marks, or limit of messages, are not the settings'."""
+
+    title = "marks"
+    parameter_name = "marks"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("own", "its own")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ChatSession]) -> QuerySet[ChatSession]:
+        own = Q(soft_mark__isnull=False) | Q(hard_mark__isnull=False) | Q(window_messages__isnull=False)
+        return queryset.filter(own) if self.value() == "own" else queryset
+
+
 def search(queryset: QuerySet[ChatSession], text: str) -> QuerySet[ChatSession]:
     """Sessions by their id, or the beginning of it, or by their user: name, address or number."""
     wanted = Q()

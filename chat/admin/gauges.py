@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings
-from django.db.models import Model, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet, Subquery, Sum
 
 SUMMARIES = ("summary", "merge")
 
@@ -60,9 +60,26 @@ def fullest_first(sessions: Iterable[UUID]) -> list[UUID]:
     return sorted(ids, key=lambda one: share.get(one) or 0.0, reverse=True)
 
 
-def spent(sessions: QuerySet[Any], since: datetime, until: datetime | None) -> Decimal | None:
-    """What summaries for these sessions cost in that time, in US dollars; None when no price is known."""
+def in_order(sessions: QuerySet[Any], *, fullest: bool) -> QuerySet[Any, UUID]:
+    """The ids of those sessions that have a utilisation, by it. The index walks in that order, so that a page costs
+    what stands before it and no sort of all."""
+    known = rows().filter(Exists(sessions.filter(pk=OuterRef("session")).order_by()), utilisation__isnull=False)
+    return known.order_by("-utilisation" if fullest else "utilisation", "session").values_list("session", flat=True)
+
+
+def without(sessions: QuerySet[Any]) -> QuerySet[Any, UUID]:
+    """The ids of those that have none, as no call was counted."""
+    known = rows().filter(session=OuterRef("pk"), utilisation__isnull=False)
+    return sessions.filter(~Exists(known)).order_by("pk").values_list("pk", flat=True)
+
+
+def spent(sessions: QuerySet[Any], since: datetime, until: datetime | None) -> tuple[Decimal | None, int]:
+    """What summaries for these sessions cost in that time, in US dollars, None when no price is known; and of how many
+    calls nobody knows it."""
     calls = apps.get_model(settings.CHAT_CALL_MODEL)._default_manager.filter(
         session__in=sessions, purpose__in=SUMMARIES, at__gte=since
     )
-    return (calls.filter(at__lte=until) if until else calls).aggregate(sum=Sum("cost"))["sum"]
+    found = (calls.filter(at__lte=until) if until else calls).aggregate(
+        sum=Sum("cost"), unknown=Count("pk", filter=Q(cost__isnull=True))
+    )
+    return found["sum"], found["unknown"]

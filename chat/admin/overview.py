@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from chat.admin import bars, desk, gauges, operations, troubles
+from chat.flow import engine
 from chat.models import Audit, ChatSession, Document, Fact, Job, Manifest, Notice, Summary, Turn
 from chat.surgery.weighing import weigh
 
@@ -61,9 +62,18 @@ def figures(session: ChatSession, gauge: gauges.Gauge) -> list[tuple[str, str, s
         ("Turns", f"{session.turns_active:,}", f"{session.turns_total:,} with other versions"),
         ("Not covered", bars.tokens(session.open_tokens), "tokens of finished turns without a summary"),
         ("Word for word from", f"turn {session.window_from}", "what is older is summarised or left out"),
+        ("Marks", marks(session), "of the room for turns: compressed from, a reply waits from"),
+        ("Messages at most", f"{session.window_messages or 'as the strategy says'}", "word for word; a turn has two"),
         ("Compactions", f"{session.compactions:,}", f"{session.trims:,} trims"),
         ("Input, output", f"{bars.tokens(session.input_tokens)}, {bars.tokens(session.output_tokens)}", "ever"),
     ]
+
+
+def marks(session: ChatSession) -> str:
+    """Where a session is compressed from, and a reply waits from; said where that is by the settings."""
+    found = engine.marks(session.soft_mark, session.hard_mark)
+    own = session.soft_mark is not None or session.hard_mark is not None
+    return f"{found.soft:.0%}, {found.hard:.0%}{'' if own else ' (settings)'}"
 
 
 def summaries(session_id: UUID) -> list[dict[str, Any]]:

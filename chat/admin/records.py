@@ -16,20 +16,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from chat.admin import bars, desk, gauges, operations
+from chat.admin import bars, desk, gauges, operations, results
+from chat.admin.results import undo_link
 from chat.models import Audit, Batch, BatchItem
 from chat.surgery import batches, operating, registry
 from chat.surgery.values import Kind, Refused
-
-ITEMS = 200
-OUTCOMES = {
-    BatchItem.State.DONE: "done",
-    BatchItem.State.NOTHING: "nothing to do",
-    BatchItem.State.REFUSED: "refused",
-    BatchItem.State.FAILED: "failed",
-    BatchItem.State.CANCELLED: "cancelled",
-    BatchItem.State.DUE: "waiting",
-}
 
 
 class Kept(admin.ModelAdmin):
@@ -117,16 +108,6 @@ class AuditAdmin(Kept):
         return desk.show(request, "admin/chat/entry.html", f"Entry {entry.pk}: {entry.operation}", context)
 
 
-def undo_link(entry: Audit) -> SafeString | str:
-    """The way to take an entry back, or what became of it."""
-    if getattr(entry, "undone_by", None):
-        return "taken back"
-    operation = registry.OPERATIONS.get(entry.operation)
-    if entry.session is None or operation is None or operation.kind != Kind.UNDOABLE:
-        return ""
-    return format_html('<a href="{}">Undo</a>', reverse("admin:chat_audit_undo", args=[entry.pk]))
-
-
 @admin.register(Batch)
 class BatchAdmin(Kept):
     """Work on many, how far it is, and what it came to."""
@@ -150,6 +131,7 @@ class BatchAdmin(Kept):
             own("progress", progress, "progress"),
             own("cancel", cancel, "cancel"),
             own("undo", undo, "undo"),
+            own("csv", download, "csv"),
             *super().get_urls(),
         ]
 
@@ -165,6 +147,11 @@ class BatchAdmin(Kept):
 def progress(request: HttpRequest, batch_id: int) -> HttpResponse:
     """The part of the page that moves."""
     return render(request, "admin/chat/_progress.html", standing(request, _batch(request, str(batch_id))))
+
+
+def download(request: HttpRequest, batch_id: int) -> HttpResponse:
+    """Its results as a file."""
+    return results.download(_batch(request, str(batch_id)))
 
 
 @require_POST
@@ -192,15 +179,10 @@ def undo(request: HttpRequest, batch_id: int) -> HttpResponse:
 
 
 def standing(request: HttpRequest, batch: Batch) -> dict[str, Any]:
-    """How far a batch is. `outcome` in the address chooses which results are listed."""
+    """How far a batch is. In the address `outcome` chooses which results are listed, `all` how many: the part that
+    moves lists the newest only."""
     found = batches.progress(batch)
     chosen = request.GET.get("outcome", "")
-    rows = BatchItem.objects.filter(batch=batch)
-    rows = rows.filter(state=chosen) if chosen in OUTCOMES else rows.exclude(state=BatchItem.State.DUE)
-    items = list(rows.order_by("-finished_at", "-pk")[:ITEMS])
-    made = Audit.objects.filter(batch=batch, session__in=[one.session for one in items]).select_related("undone_by")
-    # Of several the newest stays: that is the one to take back first.
-    entries = {entry.session: entry for entry in made.order_by("pk")}
     sums = Counter(
         {name: getattr(found, name) for name in ("done", "nothing", "refused", "failed", "cancelled", "due")}
     )
@@ -217,31 +199,15 @@ def standing(request: HttpRequest, batch: Batch) -> dict[str, Any]:
         "left": left,
         "share": round(100 * over / found.total) if found.total else 100,
         "failed_share": round(100 * (sums["failed"] + sums["refused"]) / found.total) if found.total else 0,
-        "outcomes": [(state, word_, sums[state]) for state, word_ in OUTCOMES.items() if sums[state]],
+        "outcomes": [(state, word_, sums[state]) for state, word_ in results.OUTCOMES.items() if sums[state]],
         "chosen": chosen,
-        "rows": [_row(one, entries.get(one.session)) for one in items],
+        **results.table(batch, chosen, whole=not running and "all" in request.GET),
         "tokens": _tokens(batch),
         "spent": _spent(batch),
         "title": _title(batch),
         "may_operate": operation is not None and operating.allowed(request.user, batch.operation),
         "undoable": operation is not None and operation.kind == Kind.UNDOABLE and sums["done"] and not batch.undo_of_id,
         "done": sums["done"],
-    }
-
-
-def _row(item: BatchItem, entry: Audit | None) -> dict[str, Any]:
-    detail = ", ".join(f"{name} {value}" for name, value in sorted(item.detail.items()) if value not in ("", None))
-    return {
-        "item": item,
-        "short": bars.short(item.session),
-        "word": OUTCOMES.get(item.state, item.state),
-        "mark": {"done": "✓", "failed": "✕", "refused": "✕"}.get(item.state, "–"),
-        "before": bars.tokens(item.tokens_before),
-        "after": bars.tokens(item.tokens_after),
-        "code": item.code.replace("_", " "),
-        "detail": detail,
-        "kept": item.state in (BatchItem.State.FAILED, BatchItem.State.REFUSED),
-        "back": undo_link(entry) if entry else "",
     }
 
 
@@ -259,7 +225,11 @@ def _spent(batch: Batch) -> str:
     if operation is None or not operation.background or batch.undo_of_id:
         return ""
     sessions = BatchItem.objects.filter(batch=batch).values("session")
-    return bars.dollars(gauges.spent(sessions, batch.at, batch.finished_at))
+    known, unknown = gauges.spent(sessions, batch.at, batch.finished_at)
+    if not unknown:
+        return "" if known is None else bars.dollars(known)
+    calls = f"the price of {unknown:,} call{'' if unknown == 1 else 's'} is unknown"
+    return calls if known is None else f"{bars.dollars(known)}, and {calls}"
 
 
 def _batch(request: HttpRequest, batch_id: str) -> Batch:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
@@ -18,8 +19,29 @@ from chat.models import ChatSession, Turn
 
 COLUMNS = (
     "id", "owner__id", "owner__username", "strategy", "mode", "model", "turns_active", "compactions", "updated_at",
-    "archived_at", "deleted_at", "head__id", "head__status",
+    "archived_at", "deleted_at", "head__id", "head__status", "soft_mark", "hard_mark",
 )  # fmt: skip
+
+
+class ByFullness:
+    """Sessions by utilisation, those without any last: what a paginator takes its pages from."""
+
+    ordered = True
+
+    def __init__(self, sessions: QuerySet[ChatSession], *, fullest: bool):
+        self.sessions, self.fullest = sessions, fullest
+
+    def count(self) -> int:
+        """How many there are."""
+        return self.sessions.count()
+
+    def __getitem__(self, page: slice) -> list[ChatSession]:
+        known = gauges.in_order(self.sessions, fullest=self.fullest)
+        ids = list(known[page])
+        if len(ids) < page.stop - page.start:
+            before = known.count()
+            ids += gauges.without(self.sessions)[max(0, page.start - before) : page.stop - before]
+        return [ChatSession(pk=pk) for pk in ids]
 
 
 class Sessions(ChangeList):
@@ -41,9 +63,9 @@ class Sessions(ChangeList):
 class ChatSessionAdmin(admin.ModelAdmin):
     """Numbers and codes. No title, no word: what a user wrote is on no list."""
 
-    list_display = ("short_id", "user", "fullness", "tokens", "state", "strategy", "turns", "compactions", "activity")
+    list_display = ("short_id", "user", "fullness", "tokens", "state", "way", "turns", "compactions", "activity")
     list_display_links = ("short_id",)
-    list_filter = (finding.Utilisation, finding.Trouble, finding.Standing, "strategy", "mode")
+    list_filter = (finding.Utilisation, finding.Trouble, finding.Standing, finding.Marks, "strategy", "mode")
     search_fields = ("id",)
     search_help_text = "Id or its first digits, user's name, e-mail address or number"
     list_per_page = 50
@@ -68,10 +90,20 @@ class ChatSessionAdmin(admin.ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ChatSession]:
         """Ids alone; with how full each is where somebody sorts by it."""
         rows = super().get_queryset(request).only("id")
+        return rows.annotate(share=gauges.share()) if self._sorted_by_fullness(request)[0] else rows
+
+    def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> Paginator:
+        """By utilisation: pages that sort nothing."""
+        _, first = self._sorted_by_fullness(request)
+        if first:
+            queryset = ByFullness(queryset, fullest=first.startswith("-"))
+        return super().get_paginator(request, queryset, *args, **kwargs)
+
+    def _sorted_by_fullness(self, request: HttpRequest) -> tuple[bool, str]:
+        """Whether the list is sorted by utilisation at all; and the address's word where that is the first column."""
         column = str(self.list_display.index("fullness") + 1)
-        if any(part.lstrip("-") == column for part in request.GET.get("o", "").split(".")):
-            return rows.annotate(share=gauges.share())
-        return rows
+        words = request.GET.get("o", "").split(".")
+        return any(word.lstrip("-") == column for word in words), words[0] if words[0].lstrip("-") == column else ""
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ChatSession], search_term: str
@@ -111,6 +143,11 @@ class ChatSessionAdmin(admin.ModelAdmin):
         if session.wrong:
             return format_html('<span class="wrong">✕ {}</span>', ", ".join(session.wrong))
         return standing(session)
+
+    @admin.display(description="strategy", ordering="strategy")
+    def way(self, session: ChatSession) -> str:
+        own = [mark for mark in (session.soft_mark, session.hard_mark) if mark is not None]
+        return f"{session.get_strategy_display()}{f', marks {overview.marks(session)}' if own else ''}"
 
     @admin.display(description="turns", ordering="turns_active")
     def turns(self, session: ChatSession) -> str:
