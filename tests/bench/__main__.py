@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-LONG = ("monitoring", "relay", "scale")
+LONG = ("monitoring", "relay", "scale", "surgery")
 
 
 def main() -> int:
