@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from chat import models
 from chat.context import exact, rebuilding
 from chat.context import values as context
-from chat.models import ChatSession, Manifest, Notice, Step, Turn
+from chat.models import ChatSession, Manifest, Notice, Step, Summary, Turn
 from chat.store import coverage, facts, plain, quotas, statements
 from chat.store.database import storable
 from chat.store.leases import Claim
@@ -31,8 +31,13 @@ _OF_TURN = (
 _OF_SESSION = (
     *("id", "owner_id", "title", "mode", "strategy", "context_version", "window_from", "open_tokens", "compactions"),
 )
+# The last turn that a summary covers is one of the columns, not a statement of its own. One that a commit brings while
+# the locks are waited for may be missed: it only says how soon the next compaction is looked for.
 _OURS = f"""
-SELECT p.tokens_upto, {plain.columns(Turn, "t", _OF_TURN)}, {plain.columns(ChatSession, "s", _OF_SESSION)}
+SELECT p.tokens_upto,
+       (SELECT max(c.last) FROM {Summary._meta.db_table} c JOIN {Turn._meta.db_table} u ON u.id = c.until_id
+        WHERE c.session_id = t.session_id AND c.state = 'active' AND u.active = %s),
+       {plain.columns(Turn, "t", _OF_TURN)}, {plain.columns(ChatSession, "s", _OF_SESSION)}
 FROM {Turn._meta.db_table} t JOIN {ChatSession._meta.db_table} s ON s.id = t.session_id
 LEFT JOIN {Turn._meta.db_table} p ON p.id = t.parent_id
 WHERE t.id = %s AND t.owner = %s AND t.epoch = %s AND t.status = 'running'"""
@@ -115,7 +120,7 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
     window only if the context is still the one that the request was assembled from.
     """
     with transaction.atomic(savepoint=False):
-        turn, before = _locked(claim)
+        turn, before, covered = _locked(claim)
         if turn is None:
             return None
         session = turn.session
@@ -196,7 +201,6 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
                 *exact.find(outcome.reply[:SEARCHED_CHARACTERS], limit=MOST_VALUES),
             )
             facts.keep(turn, found, since=version)
-        covered = [last for _, last in coverage.covered(session.pk)] if session.compactions else []
         changes += quotas.settling(
             *(session.owner_id, turn.reserved_on, turn.reserved, turn.reserved_cost),
             used=outcome.used,
@@ -210,7 +214,7 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
             number=turn.number,
             status=outcome.status,
             open_tokens=session.open_tokens + own,
-            open_turns=turn.number - max(covered, default=0),
+            open_turns=turn.number - covered,
             mode=session.mode,
             strategy=session.strategy,
             trimmed=trimmed,
@@ -231,18 +235,18 @@ def close_turn(claim: Claim, outcome: Outcome) -> Closed | None:
         )
 
 
-def _locked(claim: Claim) -> tuple[Turn | None, int]:
-    """The turn with its session, if it is still ours, and the tokens up to its parent; the rows of both are locked
-    until the transaction ends.
+def _locked(claim: Claim) -> tuple[Turn | None, int, int]:
+    """The turn with its session, if it is still ours, the tokens up to its parent, and the number of the last turn
+    that a summary covers (0: none); the rows of turn and session are locked until the transaction ends.
 
     What is not read here is read when somebody asks for it.
     """
     lock = "FOR UPDATE OF s FOR NO KEY UPDATE OF t" if connection.features.has_select_for_update_of else ""
-    for upto, *row in statements.rows(f"{_OURS} {lock}", [claim.id, claim.owner, claim.epoch]):
+    for upto, covered, *row in statements.rows(f"{_OURS} {lock}", [True, claim.id, claim.owner, claim.epoch]):
         turn = plain.found(Turn, _OF_TURN, row[: len(_OF_TURN)])
         turn.session = plain.found(ChatSession, _OF_SESSION, row[len(_OF_TURN) :])
-        return turn, upto or 0
-    return None, 0
+        return turn, upto or 0, covered or 0
+    return None, 0, 0
 
 
 def _steps(turn: Turn, steps: Sequence[context.Step]) -> list[Step]:
