@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, FloatField, Func, IntegerField, Max, Q, QuerySet, Sum, Value
+from django.db.models import Count, F, FloatField, Func, IntegerField, Max, Min, Q, QuerySet, Sum, Value
 from django.db.models.functions import Cast, Coalesce, Floor, Least
 
 from monitoring import eventhours, filters, folding, forecast, lookups, rolled, series, times
@@ -24,7 +24,7 @@ LIVE = timedelta(minutes=15)
 """A session is live for so long after its newest call."""
 SUMMARISES = (Purpose.SUMMARY, Purpose.MERGE)
 ROWS = 6  # of "will be full soon" on the overview
-OVERFLOWS = 500  # turns with an overflow that are looked after, the newest first
+OVERFLOWS = 500  # turns with an overflow of which it is asked whether they were answered, the newest first
 
 
 def points(chosen: Filter, now: datetime) -> list[Point]:
@@ -163,21 +163,27 @@ class Overflows:
 
 
 def overflows(chosen: Filter, since: datetime, end: datetime) -> Overflows:
-    """What the overflows between two times came to."""
-    rows = told(chosen, since, end).filter(kind__in=(Kind.RUNG, Kind.RECOVERY), session__isnull=False)
-    found = list(rows.order_by("-at").values_list("session", "number", "at", "kind")[: OVERFLOWS * 4])
-    hit = {(session, number) for session, number, _, _ in found if number is not None}
+    """What the overflows between two times came to. Lost ones are looked for among the newest OVERFLOWS turns."""
+    rows = told(chosen, since, end).filter(kind__in=(Kind.RUNG, Kind.RECOVERY), session__isnull=False).order_by()
+    refused, first, hit = 0, None, dict[tuple[UUID, int], datetime]()
+    for session, number, kind, n, began, last in rows.values_list("session", "number", "kind").annotate(
+        Count("pk"), Min("at"), Max("at")
+    ):
+        refused += n if kind == Kind.RUNG else 0
+        first = began if first is None else min(first, began)
+        if number is not None:
+            hit[session, number] = max(last, hit.get((session, number), last))
     if not hit:
         return Overflows(0, 0, 0, None, None, ())
+    newest = set(sorted(hit, key=lambda turn: hit[turn], reverse=True)[:OVERFLOWS])
     calls = ModelCall.objects.filter(
-        session__in={session for session, _ in hit}, number__in={number for _, number in hit}, outcome="ok",
+        session__in={session for session, _ in newest}, number__in={number for _, number in newest}, outcome="ok",
         purpose=Purpose.REPLY,
     )  # fmt: skip
-    answered = hit & set(calls.values_list("session", "number"))
-    times = [at for _, _, at, _ in found]
-    lost = tuple(sorted(hit - answered, key=str))
-    refused = sum(kind == Kind.RUNG for _, _, _, kind in found)
-    return Overflows(refused or len(hit), len(hit), len(answered), min(times), max(times), lost)
+    lost = newest - set(calls.values_list("session", "number"))
+    return Overflows(
+        refused or len(hit), len(hit), len(hit) - len(lost), first, max(hit.values()), tuple(sorted(lost, key=str))
+    )
 
 
 # --- now ---------------------------------------------------------------------------------------------------

@@ -66,3 +66,16 @@ def test_an_event_that_comes_late_is_added_once_and_a_round_without_news_writes_
     assert sum(EventHour.objects.values_list("events", flat=True)) == ContextEvent.objects.filter(
         at__lt=eventhours.until()
     ).count()  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_every_turn_that_overflowed_is_counted_and_the_newest_are_looked_after(tell, happen, monkeypatch):
+    monkeypatch.setattr(over, "OVERFLOWS", 2)
+    for number in range(1, 6):
+        at = NOW - timedelta(minutes=60 - number)
+        happen(number, session=SESSIONS[0], kind="rung", at=at)
+        happen(number, session=SESSIONS[0], kind="recovery", at=at)
+    tell(5, session=SESSIONS[0], at=NOW)
+    found = over.overflows(Filter(SPANS["24h"]), NOW - HOUR, NOW)
+    assert (found.refused, found.turns, found.answered, found.lost) == (5, 5, 4, ((SESSIONS[0], 4),))
+    assert (found.first, found.last) == (NOW - timedelta(minutes=59), NOW - timedelta(minutes=55))

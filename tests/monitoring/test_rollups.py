@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from monitoring import folding, rolled, rollups, userdays
 from monitoring.folding import Figures
@@ -169,6 +170,21 @@ def test_users_add_up_the_same_from_days_as_from_calls_by_any_filter(tell):
         rollups.roll(NOW + timedelta(minutes=minutes))
     assert listed()[3][0] == before[0][3][0] + 1
     assert listed()[2] == before[0][2]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("traffic")
+def test_within_one_page_what_is_not_rolled_up_is_read_once():
+    rollups.roll(NOW - timedelta(hours=6))
+    asked = [{}, {"model": "somebody-elses"}, {"purpose": "reply"}, {"strategy": "none"}]
+    apart = [rolled.over(START - DAY, NOW, **filters) for filters in asked]
+    with CaptureQueriesContext(connection) as queries, rolled.once(NOW):
+        # A chart's last step ends later than now.
+        ends = (NOW, NOW + HOUR, NOW, NOW + DAY)
+        together = [rolled.over(START - DAY, end, **filters) for end, filters in zip(ends, asked, strict=True)]
+    assert sum('FROM "monitoring_modelcall"' in query["sql"] for query in queries) == 1
+    assert [same(*pair) for pair in zip(apart, together, strict=True)] == [True] * 4
+    assert [figures.calls for figures in apart] == [76, 16, 76, 0]
 
 
 @pytest.mark.django_db
