@@ -127,8 +127,8 @@ def test_the_list_by_utilisation_goes_on_over_its_pages_and_ends_with_those_that
     made = [conversation(alice) for _ in range(6)]
     for share, one in zip((0.2, 0.9, 0.5, 0.9), made, strict=False):
         gauge(one, share)
-    unknown = sorted(one.pk for one in made[4:])
-    ends = [one.pk.hex[:6] for one in sorted((made[1], made[3]), key=lambda one: one.pk)]
+    unknown = sorted((one.pk for one in made[4:]), reverse=True)
+    ends = [one.pk.hex[:6] for one in sorted((made[1], made[3]), key=lambda one: one.pk, reverse=True)]
     down = [*ends, made[2].pk.hex[:6], made[0].pk.hex[:6], *(pk.hex[:6] for pk in unknown)]
     pages = [in_order(surgeon, f"o=-3&p={number}") for number in (1, 2, 3)]
     assert pages == [down[:2], down[2:4], down[4:]]
