@@ -133,12 +133,15 @@ def cache(points: Sequence[Point], chosen: Filter, found: saying.Fall | None) ->
     rates = [(point.start, point.replies) for point in points]
     all_ = whole(points)
     breaks = sum(all_.misses.values())
+    words = causes()
+    ordered = sorted(all_.misses.items(), key=lambda pair: (-pair[1], pair[0]))
     rows = rows_of(
         points,
         lambda point: (
             point.replies.hit_rate if point.replies else None,
             point.replies.reuse if point.replies else None,
             sum(point.replies.misses.values()) if point.replies else 0,
+            *((point.replies.misses.get(code, 0) if point.replies else 0) for code, _n in ordered),
             point.replies.system_prompts if point.replies else 0,
         ),
     )
@@ -147,10 +150,10 @@ def cache(points: Sequence[Point], chosen: Filter, found: saying.Fall | None) ->
         Column(code="reuse", name=gettext("reuse of what was left"), unit="share", draw="dash", tint="soft",
                says=gettext("reuse")),
         Column(code="breaks", name=gettext("caches broken"), unit="count"),
+        # So that the cause of any fall can be read, not only of the deepest, which the sentence is about.
+        *(Column(code=f"broken_by_{code}", name=words.get(code, code), unit="count") for code, _n in ordered),
         Column(code="system_prompts", name=gettext("distinct system prompts"), unit="count"),
     )  # fmt: skip
-    words = causes()
-    ordered = sorted(all_.misses.items(), key=lambda pair: (-pair[1], pair[0]))
     return drawn(
         "cache",
         gettext("Cache hit rate, and what broke it"),

@@ -7,6 +7,7 @@ and dark on a desk, on a phone, with long texts, empty, and in error. With names
 import argparse
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,6 +26,8 @@ DESK = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
 PICTURED = "2b71f4aa-0000-4000-8000-000000000847"
 """The session of tests.monitoring.day that has a picture."""
+QUESTIONS = "questions"
+"""The name for the answers to an operator's questions, which the story of the questions pictures."""
 SETTLE_MS = 400
 """Until pictures, popovers and lines that glide in have come to rest."""
 
@@ -147,6 +150,16 @@ def lose_connection(page: Page) -> None:
     gone.clear()
 
 
+def follow_alert(page: Page) -> None:
+    page.get_by_role("region", name="What fired").get_by_role("link", name="Session over 80", exact=False).first.click()
+
+
+def cross_the_lines(page: Page) -> None:
+    """A rule that would resolve above the line at which it opens."""
+    page.get_by_label("it is at or below").fill("95")
+    page.get_by_role("button", name="Save rule").click()
+
+
 def drawn(template: str) -> Act:
     """A page that comes with an error: no address leads to it."""
 
@@ -192,6 +205,8 @@ NEWCOMER, NOBODY = "nina", ""
 BY = {"welcome": NEWCOMER, "welcome-choices": NEWCOMER, "sign-in": NOBODY, "sign-in-refused": NOBODY, "sign-up": NOBODY,
       "password": NOBODY}  # fmt: skip
 PICTURES: dict[str, tuple[Act, tuple[str, ...]]] = {
+    # First: after five minutes this page says that nobody evaluates the rules.
+    "alerts": (go("/monitoring/alerts/"), ALL),
     "password": (go("/accounts/password/reset/"), ALL),
     "sign-in": (go("/accounts/login/"), ALL),
     "sign-in-refused": (then("/accounts/login/", refuse), ("light", "phone")),
@@ -230,8 +245,12 @@ PICTURES: dict[str, tuple[Act, tuple[str, ...]]] = {
     "monitoring-sessions": (go("/monitoring/sessions/"), ("light", "phone")),
     "monitoring-users": (go("/monitoring/users/"), ("light",)),
     "monitoring-chart": (go("/monitoring/charts/cache/"), ("light", "dark")),
-    "alerts": (go("/monitoring/alerts/"), ALL),
-    "alert-rule": (go("/monitoring/alerts/rules/session-over-80/"), ("light",)),
+    "monitoring-user": (go("/monitoring/users/44/"), ("light", "phone")),
+    "alert": (then("/monitoring/alerts/", follow_alert), ("light", "phone")),
+    "alert-rule": (go("/monitoring/alerts/rules/session-over-80/"), ALL),
+    "alert-rule-refused": (then("/monitoring/alerts/rules/session-over-80/", cross_the_lines), ("light", "phone")),
+    "alert-test": (then("/monitoring/alerts/", press("Send a test alert")), ("light", "phone")),
+    "alert-runbook": (go("/monitoring/alerts/runbook/"), ("light", "phone")),
     "usage": (go("/monitoring/mine/"), ("light", "phone")),
     "session": (go(f"/monitoring/sessions/{PICTURED}/?turn=12"), ("light", "dark")),
     **admin_pictures.PICTURES,
@@ -266,9 +285,14 @@ def main() -> int:
     """The command. Returns the number of pictures that could not be made."""
     parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description="Make docs/screenshots anew.")
     parser.add_argument("name", nargs="*", help="only these")
-    wanted = parser.parse_args().name or list(PICTURES)
+    wanted = parser.parse_args().name or [*PICTURES, QUESTIONS]
     failed = 0
     WHERE.mkdir(exist_ok=True)
+    if QUESTIONS in wanted:
+        wanted.remove(QUESTIONS)
+        story = ["-q", "tests/monitoring/test_questions_story.py", "-k", "two_interactions"]
+        run = [sys.executable, "-m", "pytest", *story]
+        failed += subprocess.call(run, cwd=ROOT, env=os.environ | {"QUESTIONS_IN": str(WHERE)}) != 0
     with tempfile.TemporaryDirectory(prefix="chat-screenshots-") as scratch, sync_playwright() as playwright:
         port = free_port()
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("CHAT_", "DATABASE_"))}
@@ -279,6 +303,10 @@ def main() -> int:
             "DJANGO_DEBUG": "1",
             "CHAT_STANDIN": "1",
             "CHAT_SIGNUP": "1",
+            # What fired is what tests.monitoring.alarms says; one webhook that can't be reached.
+            "MONITORING_LOOP": "0",
+            "MONITORING_ALERT_EMAILS": "operators@example.org",
+            "MONITORING_ALERT_WEBHOOKS": "http://127.0.0.1:9/",
             "DJANGO_SETTINGS_MODULE": "ctxsite.settings",
         }
         os.environ.update(own)
@@ -286,8 +314,8 @@ def main() -> int:
         site = Site(url=f"http://127.0.0.1:{port}", environment=environment | own, log=Path(scratch) / "log")
         found = re.search(r"/c/\S+/", site.python(SEED + admin_pictures.SEED))
         assert found, "no demo conversation"
-        if any(name.startswith(("monitoring", "session", "usage")) for name in wanted):
-            site.python("from tests.monitoring import day\nday.record()")
+        if any(name.startswith(("monitoring", "session", "usage", "alert")) for name in wanted):
+            site.python("from tests.monitoring import alarms, day\nday.record()\nalarms.record()")
         site.start()
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         people = {who: looks(browser, site, who) for who in {USER, *(BY[name] for name in wanted if name in BY)}}

@@ -6,14 +6,18 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import time_machine
 from django.conf import settings
 from django.urls import reverse
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from monitoring import recording
 from monitoring.folding import Call
+from tests.monitoring import asking
 
 SESSION = UUID("2b71f4aa-0000-4000-8000-000000000001")
+POLL_MS = 5_100
+"""After so long a page that is live has asked anew."""
 START = datetime(2026, 11, 22, 6, 30, tzinfo=UTC)
 
 
@@ -131,8 +135,15 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
+def then() -> Iterator[None]:
+    """The time of `asking`; ask for it before anybody signs in."""
+    with time_machine.travel(asking.NOW, tick=True):
+        yield
+
+
+@pytest.fixture
 def visit(chromium, live_server, client, olga) -> Iterator[Callable[..., Page]]:
-    """Open the session's page as the operator; at the end nothing may have been refused or thrown."""
+    """Open a page, the session's by default, as the operator; at the end nothing may have been refused or thrown."""
     client.force_login(olga)
     cookie = {
         "name": settings.SESSION_COOKIE_NAME,
@@ -142,8 +153,14 @@ def visit(chromium, live_server, client, olga) -> Iterator[Callable[..., Page]]:
     faults: list[str] = []
     contexts = []
 
-    def visit(path: str = reverse("monitoring:session", args=[SESSION]), cut_off: bool = False, **options: Any) -> Page:
-        context = chromium.new_context(**{"viewport": {"width": 1440, "height": 1000}} | options)
+    def visit(
+        path: str = reverse("monitoring:session", args=[SESSION]),
+        cut_off: bool = False,
+        by_hand: bool = False,
+        **options: Any,
+    ) -> Page:
+        given = {"viewport": {"width": 1440, "height": 1000}, "base_url": live_server.url} | options
+        context = chromium.new_context(**given)
         contexts.append(context)
         context.add_cookies([cookie])
         page = context.new_page()
@@ -151,7 +168,9 @@ def visit(chromium, live_server, client, olga) -> Iterator[Callable[..., Page]]:
         page.on("pageerror", lambda error: faults.append(str(error)))
         if not cut_off:  # the browser itself reports every request that fails
             page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
-        page.goto(live_server.url + path)
+        if by_hand:  # the page's clock runs on when the test says so: `page.clock.run_for(POLL_MS)`
+            page.clock.install()
+        page.goto(path)
         return page
 
     yield visit

@@ -11,6 +11,7 @@ from monitoring.loop import Loop
 from monitoring.models import Alert, Delivery
 from tests.browser.axe import problems
 from tests.monitoring import sinks
+from tests.monitoring.conftest import POLL_MS
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -41,12 +42,13 @@ def test_a_session_over_eighty_percent_is_told_acknowledged_and_resolved_once(vi
             tell(turn, session=session, input=int(share * 200_000), cache_read=0, cache_write=0, at=now)
             work.once(now)
 
-    page = visit(reverse("monitoring:alerts"))
+    page = visit(reverse("monitoring:alerts"), by_hand=True)
     expect(page.get_by_text("Nothing has fired.")).to_be_visible()
     grows_to(0.79, 0.82, 0.79, 0.82)
     assert not Alert.objects.exists()
 
     grows_to(0.83)
+    page.clock.run_for(POLL_MS)
     row = page.get_by_role("row", name="Session over 80")
     fired = page.get_by_role("region", name="What fired").get_by_role("row", name="session-over-80")
     expect(fired).to_contain_text("1 session over, fullest 83", timeout=8_000)  # without a reload

@@ -1,0 +1,44 @@
+"""Every page of monitoring by axe-core, in light and dark, and whether it fits a screen of any width."""
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import expect
+
+from monitoring.models import Alert
+from monitoring.urls import urlpatterns
+from tests.browser.axe import everywhere
+from tests.monitoring import alarms, asking
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+NO_PAGES = {"alert_test", "alert_acknowledge", "alert_resolve"}
+"""They only take a POST. What ends in .csv is no page either."""
+ARGUMENTS = {
+    "chart": ["cache"],
+    "session": [asking.FORGETFUL],
+    "user": [7],
+    "alert_rule": ["session-over-80"],
+}
+QUERY = {"session": "?turn=12", "index": "?span=1h", "sessions": "?state=over80"}
+
+
+def pages() -> dict[str, str]:
+    """The address of every page, by its name: a new one is looked at without being named here."""
+    names = {pattern.name for pattern in urlpatterns} - NO_PAGES
+    given = ARGUMENTS | {"alert": [Alert.objects.filter(session__isnull=False).order_by("pk")[0].pk]}
+    return {
+        name: reverse(f"monitoring:{name}", args=given.get(name)) + QUERY.get(name, "")
+        for name in sorted(names)
+        if not name.endswith("_csv")
+    }
+
+
+def test_every_page_is_accessible_and_fits(then, visit):
+    asking.afternoon()
+    alarms.record()
+    page, found = visit("/monitoring/mine/", color_scheme="light"), {}
+    for name, address in pages().items():
+        page.goto(address)
+        expect(page.get_by_role("heading", level=1)).to_be_attached()
+        found[name] = everywhere(page)
+    assert {name: problems for name, problems in found.items() if problems} == {}
