@@ -29,7 +29,7 @@ class Utilisation(admin.SimpleListFilter):
         if value in ("70", "80", "100"):
             return queryset.filter(pk__in=gauges.over(int(value) / 100))
         if value == "none":
-            return queryset.exclude(pk__in=gauges.rows().filter(utilisation__isnull=False).values("session"))
+            return queryset.filter(~gauges.known())
         return queryset
 
 

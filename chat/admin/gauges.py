@@ -63,14 +63,18 @@ def fullest_first(sessions: Iterable[UUID]) -> list[UUID]:
 def in_order(sessions: QuerySet[Any], *, fullest: bool) -> QuerySet[Any, UUID]:
     """The ids of those sessions that have a utilisation, by it; of two that are alike the one that Django's own
     list has first. The index walks in that order, so that a page costs what stands before it and no sort of all."""
-    known = rows().filter(Exists(sessions.filter(pk=OuterRef("session")).order_by()), utilisation__isnull=False)
-    return known.order_by("-utilisation" if fullest else "utilisation", "-session").values_list("session", flat=True)
+    chosen = rows().filter(Exists(sessions.filter(pk=OuterRef("session")).order_by()), utilisation__isnull=False)
+    return chosen.order_by("-utilisation" if fullest else "utilisation", "-session").values_list("session", flat=True)
 
 
 def without(sessions: QuerySet[Any]) -> QuerySet[Any, UUID]:
     """The ids of those that have none, as no call was counted."""
-    known = rows().filter(session=OuterRef("pk"), utilisation__isnull=False)
-    return sessions.filter(~Exists(known)).order_by("-pk").values_list("pk", flat=True)
+    return sessions.filter(~known()).order_by("-pk").values_list("pk", flat=True)
+
+
+def known() -> Exists:
+    """The condition on a session that its utilisation is known: asked by its key, a row at a time."""
+    return Exists(rows().filter(session=OuterRef("pk"), utilisation__isnull=False))
 
 
 def spent(sessions: QuerySet[Any], since: datetime, until: datetime | None) -> tuple[Decimal | None, int]:
