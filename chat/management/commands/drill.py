@@ -74,8 +74,10 @@ class Command(BaseCommand):
         owner = people.create_user("drill")
         root, level, window = logging.getLogger(), logging.getLogger().level, settings.CHAT_CONTEXT_WINDOW
         if options["verbosity"] < 2:
-            # A line for each call would tear the progress bar.
+            # A line for each call would tear the progress bar, as would one of the stand-in's server for each request
+            # that was given up.
             root.setLevel(max(level, logging.ERROR))
+            logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
         settings.CHAT_CONTEXT_WINDOW = options["window"] or window
         report = Report(sessions=options["sessions"], window=settings.CHAT_CONTEXT_WINDOW)
         try:
@@ -84,6 +86,7 @@ class Command(BaseCommand):
             raise CommandError("The drill did not come to its end.") from None
         finally:
             root.setLevel(level)
+            logging.getLogger("aiohttp.server").setLevel(logging.NOTSET)
             settings.CHAT_CONTEXT_WINDOW = window
             if not options["keep"]:
                 self._remove(owner)
