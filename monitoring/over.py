@@ -164,25 +164,28 @@ class Overflows:
 
 def overflows(chosen: Filter, since: datetime, end: datetime) -> Overflows:
     """What the overflows between two times came to. Lost ones are looked for among the newest OVERFLOWS turns."""
-    rows = told(chosen, since, end).filter(kind__in=(Kind.RUNG, Kind.RECOVERY), session__isnull=False).order_by()
-    refused, first, hit = 0, None, dict[tuple[UUID, int], datetime]()
-    for session, number, kind, n, began, last in rows.values_list("session", "number", "kind").annotate(
-        Count("pk"), Min("at"), Max("at")
-    ):
-        refused += n if kind == Kind.RUNG else 0
-        first = began if first is None else min(first, began)
-        if number is not None:
-            hit[session, number] = max(last, hit.get((session, number), last))
-    if not hit:
+    rows = told(chosen, since, end).filter(
+        kind__in=(Kind.RUNG, Kind.RECOVERY), session__isnull=False, number__isnull=False
+    )
+    hit = rows.order_by().values("session", "number").annotate(
+        began=Min("at"), last=Max("at"), rungs=Count("pk", filter=Q(kind=Kind.RUNG))
+    )  # fmt: skip
+    every = hit.aggregate(n=Count("last"), refused=Sum("rungs"), first=Min("began"), newest=Max("last"))
+    if not every["n"]:
         return Overflows(0, 0, 0, None, None, ())
-    newest = set(sorted(hit, key=lambda turn: hit[turn], reverse=True)[:OVERFLOWS])
+    newest = set(hit.order_by("-last").values_list("session", "number")[:OVERFLOWS])
     calls = ModelCall.objects.filter(
         session__in={session for session, _ in newest}, number__in={number for _, number in newest}, outcome="ok",
         purpose=Purpose.REPLY,
     )  # fmt: skip
     lost = newest - set(calls.values_list("session", "number"))
     return Overflows(
-        refused or len(hit), len(hit), len(hit) - len(lost), first, max(hit.values()), tuple(sorted(lost, key=str))
+        refused=every["refused"] or every["n"],
+        turns=every["n"],
+        answered=every["n"] - len(lost),
+        first=every["first"],
+        last=every["newest"],
+        lost=tuple(sorted(lost, key=str)),
     )
 
 
