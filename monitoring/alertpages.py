@@ -160,14 +160,15 @@ def alerts_csv(request: HttpRequest) -> HttpResponse:
     """All alerts that are chosen, newest first."""
     header = ["id", "severity", "state", "rule", "key", "value", "peak", "limit", "unit", "count", "session", "model",
               "opened_at", "acknowledged_at", "acknowledged_by", "resolved_at", "resolved_by"]  # fmt: skip
-    rows = Alert.objects.filter(_chosen(request).rows).select_related("rule").order_by("-opened_at")
+    chosen = _chosen(request)
+    rows = Alert.objects.filter(chosen.rows).select_related("rule").order_by("-opened_at")
     lines = [
         [one.pk, one.severity, one.state, one.rule.code, one.key, one.value, one.peak, one.limit,
          wording.UNITS[one.rule.measure], one.count, one.session or "", one.model, one.opened_at.isoformat(),
          _iso(one.acknowledged_at), one.acknowledged_by, _iso(one.resolved_at), one.resolved_by]
         for one in rows[:10_000]
     ]  # fmt: skip
-    return csv_of("alerts", header, lines)
+    return csv_of("-".join(filter(None, ["alerts", chosen.severity, chosen.state, chosen.rule])), header, lines)
 
 
 def _iso(at: datetime | None) -> str:

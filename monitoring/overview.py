@@ -69,12 +69,13 @@ def _found(
 
 
 def stamp_of(now: datetime, sources: Mapping[str, Any]) -> str:
-    """Changes when a call or an event was recorded, the queue moved, or a point of the charts begins."""
+    """Changes when a call or an event was recorded, the queue moved, an alert did, or a point of the charts begins."""
     newest = [
         row.objects.order_by("-pk").values_list("pk", flat=True).first() or 0 for row in (ModelCall, ContextEvent)
     ]
-    jobs = crc32(str(sources.get("jobs")).encode())
-    return f"{newest[0]}-{newest[1]}-{jobs:x}-{int(now.timestamp() // 300)}"
+    alerts = list(Alert.objects.filter(resolved_at=None).order_by("pk").values_list("pk", "state"))
+    moves = crc32(f"{sources.get('jobs')} {alerts}".encode())
+    return f"{newest[0]}-{newest[1]}-{moves:x}-{int(now.timestamp() // 300)}"
 
 
 def draw(code: str, points: list[Point], chosen: Filter, today: over.Today | None = None) -> Drawn:

@@ -25,7 +25,7 @@ function card(model, index) {
   const lines = model.columns.map((column, at) => ({ ...column, value: values[at] }));
   const stacked = lines.filter((line) => line.draw === "stack" && line.value).reverse();
   const bad = (line) => line.code === "danger" || line.code === "warn";
-  const none = (line) => line.unit === "count" && !line.draw && !line.value;
+  const none = (line) => !line.draw && (line.value === null || (line.unit === "count" && !line.value));
   const rest = lines.filter((line) => line.draw !== "stack" && !bad(line) && !none(line) && (!bins || line.value));
   const last = lines.filter((line) => bad(line) && line.value);
   const marks = model.marks.filter(([where]) => where === index);

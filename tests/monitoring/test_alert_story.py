@@ -53,6 +53,7 @@ def test_a_session_over_eighty_percent_is_told_acknowledged_and_resolved_once(vi
     fired = page.get_by_role("region", name="What fired").get_by_role("row", name="session-over-80")
     expect(fired).to_contain_text("1 session over, fullest 83", timeout=8_000)  # without a reload
     expect(row.first).to_be_visible()
+    expect(page.get_by_role("link", name="Alerts 1 open")).to_be_visible()
     assert problems(page) == []
 
     grows_to(0.79, 0.81, 0.79, 0.81, 0.80, 0.79)  # at the line

@@ -8,7 +8,8 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django.utils import timezone
 
-from monitoring.models import Alert, AlertRule, Delivery
+from monitoring import alerting
+from monitoring.models import Alert, AlertRule, Delivery, Progress
 
 pytestmark = pytest.mark.django_db
 
@@ -164,10 +165,26 @@ def test_a_poll_without_news_is_nothing(client, staff, alert):
     page = client.get(reverse("monitoring:alerts")).content.decode()
     stamp = re.search(r"stamp=([^&\"]+)", page)[1]
     assert client.get(reverse("monitoring:alerts"), {"stamp": stamp}).status_code == 204
+    overview = re.search(r"stamp=([^&\"]+)", client.get(reverse("monitoring:index")).content.decode())[1]
+    assert client.get(reverse("monitoring:index"), {"stamp": overview}).status_code == 204
     Alert.objects.update(acknowledged_at=timezone.now(), state="acknowledged")
     assert client.get(reverse("monitoring:alerts"), {"stamp": stamp}).status_code == 200
+    assert client.get(reverse("monitoring:index"), {"stamp": overview}).status_code == 200
 
 
-def test_the_page_says_when_nobody_evaluates(client, staff):
+def test_the_page_says_when_nobody_evaluates_or_has_not_yet(client, staff):
     staff(*LOOK)
-    assert "Nobody evaluates the rules." in client.get(reverse("monitoring:alerts")).content.decode()
+    assert "The rules were not evaluated yet." in client.get(reverse("monitoring:alerts")).content.decode()
+    for minutes, said in ((6, True), (4, False)):
+        at = timezone.now() - timezone.timedelta(minutes=minutes)
+        Progress.objects.update_or_create(pk=alerting.ALERTS, defaults={"done_at": at, "seconds": 0.1})
+        words = client.get(reverse("monitoring:alerts")).content.decode()
+        assert ("Nobody evaluates the rules." in words) == said
+
+
+def test_the_lines_of_alerts_are_those_that_are_chosen_and_the_file_says_so(client, staff, alert):
+    staff(*LOOK)
+    for chosen, name, lines in (("", "alerts", 2), ("?severity=P0&rule=spend&state=odd", "alerts-P0-spend", 1)):
+        answer = client.get(reverse("monitoring:alerts_csv") + chosen)
+        assert f'filename="{name}.csv"' in answer.headers["Content-Disposition"]
+        assert len(answer.content.splitlines()) == lines
