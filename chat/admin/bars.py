@@ -34,6 +34,11 @@ def percent(share: float | None) -> str:
     return NONE if share is None else f"{share * 100:.1f}{SPACE}%"
 
 
+def whole(share: float) -> str:
+    """0.6 -> "60 %": for shares that somebody set."""
+    return f"{share * 100:.0f}{SPACE}%"
+
+
 def dollars(amount: Decimal | None) -> str:
     """16.8412 -> "$16.84"; small amounts with three decimals."""
     if amount is None:

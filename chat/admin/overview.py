@@ -73,7 +73,7 @@ def marks(session: ChatSession) -> str:
     """Where a session is compressed from, and a reply waits from; said where that is by the settings."""
     found = engine.marks(session.soft_mark, session.hard_mark)
     own = session.soft_mark is not None or session.hard_mark is not None
-    return f"{found.soft:.0%}, {found.hard:.0%}{'' if own else ' (settings)'}"
+    return f"{bars.whole(found.soft)}, {bars.whole(found.hard)}{'' if own else ' (settings)'}"
 
 
 def summaries(session_id: UUID) -> list[dict[str, Any]]:

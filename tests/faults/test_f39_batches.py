@@ -34,7 +34,8 @@ batches.start(olga, ids, "compact", {{}}, "The pager rang.")
 async def test_f39_a_batch_outlives_two_kills_of_its_worker(site, upstream):
     own = site(ENGINE, **SMALL)
     await asyncio.to_thread(own.python, BEGIN, WORDS)
-    upstream.settings(summary_mode="slow", summary_delay=0.2)
+    # Slow enough to be killed at work, and with hundreds not slower than that takes.
+    upstream.settings(summary_mode="slow", summary_delay=min(0.2, 2 / COUNT))
     worker = own.run_jobs(start=False)
 
     def done() -> int:

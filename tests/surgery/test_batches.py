@@ -17,7 +17,7 @@ from chat.store import branches, integrity, leases, summaries
 from chat.surgery import batches, jobs, operating, registry, telling
 from chat.surgery.sentences import price
 from chat.surgery.values import Refused
-from tests.store.building import conversation, reread, turn
+from tests.store.building import compress, conversation, reread, turn
 from tests.surgery.conftest import next_request, patient
 
 WHY = "The pager rang."
@@ -242,7 +242,8 @@ async def test_what_a_killed_worker_left_is_done_once_and_nothing_is_missed(
 
 def test_totals_of_many_are_those_of_each(alice: Any, surgeon: Any) -> None:
     sick = patient(alice)
-    all_of = [sick, *(conversation(alice, count) for count in (0, 1, 12)), patient(alice)]
+    all_of = [sick, *(conversation(alice, count) for count in (0, 1, 12)), patient(alice), conversation(alice, 24)]
+    compress(all_of[-1], (5, 12))  # with turns before it that none stands for
     branches.new_turn(reread(all_of[2]), prompt="?", client_id=uuid.uuid4(), tokens=5)
     Manifest.objects.create(
         turn=turn(sick, 30), context_version=1, model="large", window=16_000, window_from=1, ranges=[], parts=[],

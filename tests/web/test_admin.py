@@ -387,13 +387,13 @@ def test_a_batch_tells_what_each_took_shows_all_of_it_and_gives_it_out(
 def test_marks_of_its_own_stand_on_the_page_and_in_the_list(surgeon: Client, session: ChatSession, bob: Any) -> None:
     conversation(bob, 1)
     address = f"{LIST}{session.pk}/operate/marks/"
-    assert "60%, 90% (settings)" in surgeon.get(f"{LIST}{session.pk}/change/").content.decode()
+    assert "60\u00a0%, 90\u00a0% (settings)" in surgeon.get(f"{LIST}{session.pk}/change/").content.decode()
     assert "is not below wait from 40%" in surgeon.post(address, {"soft": "", "hard": "40"}).content.decode()
     html = surgeon.post(address, {"soft": "30", "hard": ""}).content.decode()
     body = {"step": "apply", "soft": "30", "hard": "", "stamp": hidden(html, "stamp"), "reason": "fills fast"}
-    assert "30%, 90%" in surgeon.post(address, body, follow=True).content.decode()
+    assert "30\u00a0%, 90\u00a0%" in surgeon.post(address, body, follow=True).content.decode()
     assert ids(surgeon, "marks=own") == {session.pk.hex[:6]}
-    assert "marks 30%, 90%" in surgeon.get(LIST).content.decode()
+    assert "marks 30\u00a0%, 90\u00a0%" in surgeon.get(LIST).content.decode()
 
 
 def test_a_switch_is_turned_with_a_reason_and_an_entry(surgeon: Client) -> None:
