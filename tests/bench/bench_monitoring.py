@@ -202,10 +202,19 @@ def roll(calls: int, kind: str) -> None:
 
 def pages(calls: int, kind: str) -> None:
     """Ask for every page ROUNDS times; a line a page."""
+    from django.conf import settings
     from django.contrib.auth import get_user_model
-    from django.test import Client
+    from django.test import Client, override_settings
 
     from monitoring.models import SessionGauge
+
+    # Whatever `collectstatic` may have left here is of another day.
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    override_settings(
+        STORAGES=settings.STORAGES | {"staticfiles": plain},
+        SERVESTATIC_USE_MANIFEST=False,
+        SERVESTATIC_USE_FINDERS=True,
+    ).enable()
 
     people = get_user_model().objects
     operator = people.filter(username="bench").first() or people.create_superuser("bench")
