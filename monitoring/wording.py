@@ -201,12 +201,14 @@ def headline(delivery: Delivery) -> str:
     alert = delivery.alert
     if alert is None:
         return _("Test of the alerts: nothing is wrong.")
+    # Somebody may say that it is over while it still holds.
+    ended = delivery.event == Delivery.Event.RESOLVED and not alert.resolved_by
     return _("{severity} {change}: {name}. {value}, {limit}.").format(
         severity=alert.severity,
         change=Delivery.Event(delivery.event).label,
         name=name(alert.rule),
         value=reading(alert, delivery.value),
-        limit=opens(alert.rule),
+        limit=resolves(alert.rule) if ended else opens(alert.rule),
     )
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from django import template
+from django.utils.translation import gettext
 
 from monitoring import wording
 from monitoring.models import Alert, AlertRule
@@ -17,7 +18,9 @@ register.simple_tag(wording.outcome, name="told")
 @register.filter
 def reading(alert: Alert) -> str:
     """What an alert says now; once resolved, the worst that it said."""
-    return wording.reading(alert, alert.peak if alert.resolved_at else None)
+    if alert.resolved_at:
+        return gettext("worst {value}").format(value=wording.amount(alert.rule.measure, alert.peak))
+    return wording.reading(alert)
 
 
 @register.filter

@@ -1,7 +1,7 @@
 // What stands around the data of a chart over time: ticks, limit lines with their names, lanes, direct labels, crosshair.
 import { LINE, line, shapes, write } from "./monitoring-marks.js";
 
-const MARGIN = 104; // px at the right for the names of lines
+const MARGIN = 114; // px at the right for the names of lines
 const LANE = 16; // px high, below the axis
 const MARKS = 18; // px for the marks above the plot
 const MINUTES = [5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440];

@@ -1,5 +1,7 @@
 """Every page of monitoring by axe-core, in light and dark, and whether it fits a screen of any width."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
 from playwright.sync_api import expect
@@ -35,10 +37,14 @@ def pages() -> dict[str, str]:
 
 def test_every_page_is_accessible_and_fits(then, visit):
     asking.afternoon()
+    long = {"model": "claude-opus-4-6-of-a-name-that-nobody-remembers", "strategy": "sliding_window", "user": 10**12}
+    asking.call(asking.LOST, 10, timedelta(minutes=3), **long)
     alarms.record()
-    page, found = visit("/monitoring/mine/", color_scheme="light"), {}
+    usual = {"width": 1280, "height": 800}  # with all filters in sight
+    page, found = visit("/monitoring/mine/", color_scheme="light", viewport=usual), {}
     for name, address in pages().items():
         page.goto(address)
         expect(page.get_by_role("heading", level=1)).to_be_attached()
-        found[name] = everywhere(page)
+        wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        found[name] = [*everywhere(page), *(["sticks out of 1280 pixels"] if wide else [])]
     assert {name: problems for name, problems in found.items() if problems} == {}

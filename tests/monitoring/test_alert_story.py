@@ -68,5 +68,6 @@ def test_a_session_over_eighty_percent_is_told_acknowledged_and_resolved_once(vi
         "P2 acknowledged",
         "P2 resolved",
     ]
+    assert sinks.subjects(mail)[-1].replace("\u00a0", " ").endswith("fullest 50 %, at 75 % or below.")
     assert set(Delivery.objects.values_list("state", "attempts")) == {("sent", 1)}
     assert Alert.objects.get().acknowledged_by
