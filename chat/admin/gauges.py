@@ -61,8 +61,8 @@ def fullest_first(sessions: Iterable[UUID]) -> list[UUID]:
 
 
 def in_order(sessions: QuerySet[Any], *, fullest: bool) -> QuerySet[Any, UUID]:
-    """The ids of those sessions that have a utilisation, by it; of two that are alike the one that Django's own
-    list has first. The index walks in that order, so that a page costs what stands before it and no sort of all."""
+    """The ids of those sessions that have a utilisation, by it. The index walks in that order, so that a page costs
+    what stands before it and no sort of all."""
     chosen = rows().filter(Exists(sessions.filter(pk=OuterRef("session")).order_by()), utilisation__isnull=False)
     return chosen.order_by("-utilisation" if fullest else "utilisation", "-session").values_list("session", flat=True)
 
