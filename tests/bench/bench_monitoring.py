@@ -53,7 +53,7 @@ INSERT INTO monitoring_contextevent (at, session, "user", kind, number, model, t
 SELECT at, session, "user", CASE WHEN id %% 400 = 0 THEN 'gate_rejected' WHEN id %% 1000 = 20 THEN 'rung'
     ELSE 'compaction' END, number, 'claude-haiku-4-5-20251001', 60000, 2000, 4.2,
     CASE WHEN id %% 400 = 0 THEN 'rejected' ELSE 'ok' END, 'summary'
-FROM monitoring_modelcall WHERE id %% 20 = 0
+FROM monitoring_modelcall WHERE id %% 20 = 0 ORDER BY id
 """
 
 GAUGES = """
