@@ -264,6 +264,10 @@ def test_each_deed_needs_its_own_permission(session: ChatSession, django_user_mo
     assert blind.get(f"{own}/operate/archive/").status_code == 403
     assert not Audit.objects.exists()
     assert not Batch.objects.exists()
+    batch = Batch.objects.create(actor=1, operation="trim", reason="Alert.", total=0)
+    for deed in ("cancel", "undo"):
+        assert viewer.post(f"/admin/chat/batch/{batch.pk}/{deed}/", {"reason": "because I can"}).status_code == 403
+    assert Batch.objects.get().state == Batch.State.RUNNING
 
 
 def test_a_post_without_the_token_of_the_form_is_refused(session: ChatSession, olga: Any) -> None:
