@@ -85,9 +85,9 @@ def cards(
     full: Full,
     today: Today,
     jobs: Mapping[str, int | float] | None,
-    overflowed: tuple[int, int, int],
+    overflowed: tuple[int, int],
 ) -> list[Card]:
-    """All of them in reading order. `overflowed` are the turns that did, those answered, and the requests refused;
+    """All of them in reading order. `overflowed` are the turns that did and those of them answered;
     `jobs` None where nobody told of the queue."""
     span = saying.of_time(chosen.span.length)
     lately = max(1, chosen.span.lately // (points[1].start - points[0].start)) if len(points) > 1 else 1
@@ -193,8 +193,8 @@ def _backlog(points: Sequence[Point], jobs: Mapping[str, int | float] | None) ->
     )  # fmt: skip
 
 
-def _overflow(points: Sequence[Point], overflowed: tuple[int, int, int], span: str) -> Card:
-    turns, answered, _ = overflowed
+def _overflow(points: Sequence[Point], overflowed: tuple[int, int], span: str) -> Card:
+    turns, answered = overflowed
     return Card(
         code="overflow",
         name=gettext("Overflow recoveries"),

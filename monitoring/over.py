@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, FloatField, Func, IntegerField, Max, Min, Q, QuerySet, Sum, Value
+from django.db.models import Count, F, FloatField, Func, IntegerField, Max, Q, QuerySet, Sum, Value, Window
 from django.db.models.functions import Cast, Coalesce, Floor, Least
 
 from monitoring import eventhours, filters, folding, forecast, lookups, rolled, series, times
@@ -154,7 +154,6 @@ class Overflows:
     `turns` were hit, `answered` of them got a reply in the end, `lost` are (session, turn) of those that did not.
     """
 
-    refused: int
     turns: int
     answered: int
     first: datetime | None
@@ -167,24 +166,23 @@ def overflows(chosen: Filter, since: datetime, end: datetime) -> Overflows:
     rows = told(chosen, since, end).filter(
         kind__in=(Kind.RUNG, Kind.RECOVERY), session__isnull=False, number__isnull=False
     )
-    hit = rows.order_by().values("session", "number").annotate(
-        began=Min("at"), last=Max("at"), rungs=Count("pk", filter=Q(kind=Kind.RUNG))
-    )  # fmt: skip
-    every = hit.aggregate(n=Count("last"), refused=Sum("rungs"), first=Min("began"), newest=Max("last"))
-    if not every["n"]:
-        return Overflows(0, 0, 0, None, None, ())
-    newest = set(hit.order_by("-last").values_list("session", "number")[:OVERFLOWS])
+    # One look at them: the window counts all turns, however few are taken.
+    hit = rows.order_by().values("session", "number").annotate(last=Max("at"), every=Window(Count("*")))
+    found = list(hit.order_by("-last").values_list("session", "number", "last", "every")[:OVERFLOWS])
+    if not found:
+        return Overflows(0, 0, None, None, ())
+    newest = {(session, number) for session, number, *_ in found}
+    every = found[0][3]
     calls = ModelCall.objects.filter(
         session__in={session for session, _ in newest}, number__in={number for _, number in newest}, outcome="ok",
         purpose=Purpose.REPLY,
     )  # fmt: skip
     lost = newest - set(calls.values_list("session", "number"))
     return Overflows(
-        refused=every["refused"] or every["n"],
-        turns=every["n"],
-        answered=every["n"] - len(lost),
-        first=every["first"],
-        last=every["newest"],
+        turns=every,
+        answered=every - len(lost),
+        first=rows.order_by("at").values_list("at", flat=True).first(),
+        last=found[0][2],
         lost=tuple(sorted(lost, key=str)),
     )
 

@@ -49,9 +49,7 @@ def _found(
     overflows = over.overflows(chosen, chosen.since(now), now)
     jobs = sources.get("jobs")
     shown = {
-        "cards": cards.cards(
-            chosen, points, full, today, jobs, (overflows.turns, overflows.answered, overflows.refused)
-        ),
+        "cards": cards.cards(chosen, points, full, today, jobs, (overflows.turns, overflows.answered)),
         "charts": {
             "fullness": timecharts.fullness(full.bins, full.mean),
             **{code: draw(code, points, chosen, today) for code in workcharts.CHARTS},

@@ -90,6 +90,20 @@ def test_parts_are_fitted_to_what_the_api_counted_and_the_largest_is_named():
     drawn = timecharts.components(points(one), ALL)
     assert drawn.rows[0][1] == (25_000, 75_000, 100_000)
     assert plain(drawn.say) == "100.0 k sent; history is the largest part, 75 %."
+    assert drawn.parts == (("history", 75_000, 0.75), ("system", 25_000, 0.25))
+
+
+def test_a_list_of_parts_begins_with_the_largest_since_its_bars_are_measured_by_it():
+    one = rate(90)
+    one.components = {"history": 10, "system": 30}
+    assert [part[0] for part in timecharts.components(points(one), ALL).parts] == ["system", "history"]
+
+
+def test_the_cause_of_every_break_stands_in_its_line():
+    before, after = rate(90), rate(10, system=7, ttl=2)
+    drawn = timecharts.cache(points(before, after), ALL, None)
+    line = dict(zip(drawn.header, drawn.lines[1], strict=True))
+    assert (line["breaks_n"], line["broken_by_system_n"], line["broken_by_ttl_n"]) == (9, 7, 2)
 
 
 def test_compaction_saves_less_what_its_summaries_cost_and_below_nothing_is_shown():
@@ -150,7 +164,7 @@ def test_a_card_says_what_figure_trend_and_what_is_bad():
     found = {
         one.code: one
         for one in cards.cards(
-            ALL, known, full, Today(Figures(), Figures(), Figures()), {"backlog": 3, "oldest_s": 700}, (2, 1, 2)
+            ALL, known, full, Today(Figures(), Figures(), Figures()), {"backlog": 3, "oldest_s": 700}, (2, 1)
         )
     }
     assert all(one.name and one.figure and one.trend and one.bad for one in found.values())
