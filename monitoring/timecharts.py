@@ -122,7 +122,10 @@ def components(points: Sequence[Point], chosen: Filter) -> Drawn:
         columns,
         unit="tokens",
         quantity=gettext("tokens sent"),
-        parts=tuple((column.name, sums[column.code], sums[column.code] / size) for column in reversed(columns[:-1]))
+        parts=tuple(
+            (chart.name_of(code), sums[code], sums[code] / size)
+            for code in sorted(codes, key=lambda code: (-sums[code], code))
+        )
         if size
         else (),
     )

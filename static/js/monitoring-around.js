@@ -1,5 +1,5 @@
 // What stands around the data of a chart over time: ticks, limit lines with their names, lanes, direct labels, crosshair.
-import { LINE, line, shapes, write } from "./monitoring-marks.js";
+import { fitted, LINE, line, shapes, write } from "./monitoring-marks.js";
 
 const MARGIN = 114; // px at the right for the names of lines
 const LANE = 16; // px high, below the axis
@@ -132,7 +132,7 @@ function names(chart, model, colors) {
     context.beginPath();
     context.roundRect(x, y - 5, 10, 10, 2);
     context.fill();
-    write(context, column.name, x + 15, y, colors.ink);
+    write(context, fitted(context, column.name, MARGIN - 23), x + 15, y, colors.ink);
   });
   const labels = [];
   model.columns.forEach((column, index) => {

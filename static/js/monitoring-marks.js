@@ -72,6 +72,14 @@ export function write(context, text, x, y, color, { bold = false, align = "left"
   context.fillText(text, x, y);
 }
 
+// As much of a name as there is room for.
+export function fitted(context, text, room) {
+  context.font = context.canvas.dataset.font;
+  let kept = text;
+  while (kept && context.measureText(kept === text ? text : `${kept}…`).width > room) kept = kept.slice(0, -1);
+  return kept === text ? text : `${kept}…`;
+}
+
 function compactsAt(chart, model, color) {
   const { ctx: context, chartArea: area, scales } = chart;
   context.save();
@@ -210,8 +218,9 @@ export function overlay(model, colors) {
         context.beginPath();
         context.roundRect(x, at - 5, 10, 10, 2);
         context.fill();
-        write(context, part.name, x + 15, at, color.ink);
         write(context, part.tokens, chart.width - 2, at, color.soft, { align: "right" });
+        const room = chart.width - 10 - context.measureText(part.tokens).width - x - 15;
+        write(context, fitted(context, part.name, room), x + 15, at, color.ink);
       });
       for (const label of pushApart(names, area.bottom - LINE * (parts.length + 0.5))) {
         if (label.fits) write(context, label.name, x, label.at, label.tint, { bold: label.bold });

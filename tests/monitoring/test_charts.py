@@ -100,7 +100,7 @@ def test_a_list_of_parts_begins_with_the_largest_since_its_bars_are_measured_by_
 
 
 def test_the_cause_of_every_break_stands_in_its_line():
-    before, after = rate(90), rate(10, system=7, ttl=2)
+    before, after = rate(90), rate(10, {"system": 7, "ttl": 2})
     drawn = timecharts.cache(points(before, after), ALL, None)
     line = dict(zip(drawn.header, drawn.lines[1], strict=True))
     assert (line["breaks_n"], line["broken_by_system_n"], line["broken_by_ttl_n"]) == (9, 7, 2)
