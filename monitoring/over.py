@@ -23,6 +23,8 @@ from monitoring.points import Full, Happened, Point, Today
 LIVE = timedelta(minutes=15)
 """A session is live for so long after its newest call."""
 SUMMARISES = (Purpose.SUMMARY, Purpose.MERGE)
+# What the charts say of summaries where a model is chosen, which is not theirs.
+OF_SUMMARIES = ("calls", "failed", "priced", "cost", "outcomes")
 ROWS = 6  # of "will be full soon" on the overview
 OVERFLOWS = 500  # turns with an overflow of which it is asked whether they were answered, the newest first
 
@@ -37,7 +39,7 @@ def points(chosen: Filter, now: datetime) -> list[Point]:
     since = filters.floor(since, step)
     by = _by_purpose(chosen, since, end, step, model=chosen.model or None)
     # A summary is made by another model than the one that is chosen.
-    made = _by_purpose(chosen, since, end, step) if chosen.model else by
+    made = _by_purpose(chosen, since, end, step, columns=OF_SUMMARIES) if chosen.model else by
     happened = events(chosen, since, end, step)
     starts = [since + step * index for index in range(max(1, -((since - end) // step)))]
     return [
@@ -53,10 +55,16 @@ def points(chosen: Filter, now: datetime) -> list[Point]:
 
 
 def _by_purpose(
-    chosen: Filter, since: datetime, end: datetime, step: timedelta, model: str | None = None
+    chosen: Filter,
+    since: datetime,
+    end: datetime,
+    step: timedelta,
+    *,
+    model: str | None = None,
+    columns: tuple[str, ...] = folding.COLUMNS,
 ) -> dict[str, dict[datetime, Figures]]:
     asked = {"model": model, "strategy": chosen.strategy or None, "user": chosen.user}
-    return rolled.between_by("purpose", since, end, step=step, **asked)
+    return rolled.between_by("purpose", since, end, step=step, columns=columns, **asked)
 
 
 def _added(start: datetime, by: dict[str, dict[datetime, Figures]], purposes: Sequence[str]) -> Figures | None:
@@ -65,9 +73,9 @@ def _added(start: datetime, by: dict[str, dict[datetime, Figures]], purposes: Se
 
 
 def today(chosen: Filter, now: datetime) -> Today:
-    """What this day came to so far."""
+    """What this day came to so far: sums alone."""
     midnight = filters.floor(now, filters.DAY)
-    asked = {"strategy": chosen.strategy or None, "user": chosen.user}
+    asked: dict[str, Any] = {"strategy": chosen.strategy or None, "user": chosen.user, "columns": folding.SUMS}
     by = rolled.by("purpose", midnight, now, model=chosen.model or None, **asked)
     made = rolled.by("purpose", midnight, now, **asked) if chosen.model else by
     return Today(

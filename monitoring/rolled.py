@@ -60,24 +60,32 @@ def over(start: datetime, end: datetime, **filters: Any) -> Figures:
     return folding.total(figures for _, _, figures in _read(start, end, None, filters, ()))
 
 
-def by(field: str, start: datetime, end: datetime, **filters: Any) -> dict[str, Figures]:
-    """What the calls of a span come to for each "model", "purpose" or "strategy" of them. Filters as in `between`."""
+def by(
+    field: str, start: datetime, end: datetime, columns: tuple[str, ...] = folding.COLUMNS, **filters: Any
+) -> dict[str, Figures]:
+    """What the calls of a span come to for each "model", "purpose" or "strategy" of them. Others as in `between`."""
     if field not in FIELDS:
         raise ValueError(field)
     found: dict[str, Figures] = {}
-    for _, key, figures in _read(start, end, None, filters, (field,)):
+    for _, key, figures in _read(start, end, None, filters, (field,), columns):
         folding.take(found.setdefault(key[0], Figures()), figures)
     return found
 
 
 def between_by(
-    field: str, start: datetime, end: datetime, *, step: timedelta, **filters: Any
+    field: str,
+    start: datetime,
+    end: datetime,
+    *,
+    step: timedelta,
+    columns: tuple[str, ...] = folding.COLUMNS,
+    **filters: Any,
 ) -> dict[str, dict[datetime, Figures]]:
     """As `between`, for each "model", "purpose" or "strategy" apart; one reading of what several charts need."""
     if field not in FIELDS or step % times.FIVE or step <= timedelta(0):
         raise ValueError(field, step)
     found: dict[str, dict[datetime, Figures]] = {}
-    for at, key, figures in _read(times.floor(start, step), end, step, filters, (field,)):
+    for at, key, figures in _read(times.floor(start, step), end, step, filters, (field,), columns):
         folding.take(found.setdefault(key[0], {}).setdefault(times.floor(at, step), Figures()), figures)
     return found
 
