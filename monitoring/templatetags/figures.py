@@ -73,7 +73,7 @@ def about(turns: int | str | None) -> str:
     """A forecast: "~38", "now", or a dash when nobody can tell (a template gives "" where there is no gauge)."""
     if not isinstance(turns, int):
         return figures.NONE
-    return f"~{turns:,}" if turns else "now"
+    return f"~{turns:,}" if turns else gettext("now")
 
 
 @register.filter

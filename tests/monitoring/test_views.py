@@ -27,6 +27,7 @@ CHART = reverse("monitoring:chart", args=["cache"])
 CHART_CSV = reverse("monitoring:chart_csv", args=["cache"])
 USER = reverse("monitoring:user", args=[7])
 MINE = reverse("monitoring:mine")
+RULE = {"opens_after": 1, "resolves_after": 1, "period_s": 3600, "minimum": 1, "severity": "P2", "repeat_s": 3600}
 ALL = [INDEX, CHART, CHART_CSV, LIST, reverse("monitoring:sessions_csv"), PAGE, CSV, EVENTS, USERS,
        reverse("monitoring:users_csv"), USER]  # fmt: skip
 
@@ -378,3 +379,14 @@ def test_a_session_links_to_its_own_calls_in_the_admin(operator, tell):
     response = operator.get(link)
     assert response.status_code == 200
     assert response.context["cl"].result_count == 1
+
+
+def test_what_is_drawn_has_numbers_that_no_language_rewrites(operator, tell):
+    for minutes in (50, 30, 10):
+        tell(minutes, at=timezone.now() - timedelta(minutes=minutes), input=minutes * 3_100)
+    for address in (INDEX, reverse("monitoring:alert_rule", args=["session-over-80"])):
+        page = operator.get(address, {"limit": "40", "resolve": "30.5"} | RULE, headers={"Accept-Language": "de"})
+        drawn = re.findall(r' (?:cx|cy|x|y|y1|y2)="([^"]*)"', page.content.decode())
+        assert 'lang="de"' in page.content.decode()
+        assert drawn
+        assert [number for number in drawn if "," in number] == []
