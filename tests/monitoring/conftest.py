@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from django.conf import settings
 from django.urls import reverse
+from django.utils import translation
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from monitoring import recording
@@ -28,6 +29,13 @@ window.shifts = [];
 new PerformanceObserver((list) => list.getEntries().forEach((entry) => window.shifts.push(entry.value)))
   .observe({type: "layout-shift", buffered: true});
 """
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> Iterator[None]:
+    """A page that was asked for in another language leaves it behind in the test's thread."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture
