@@ -210,7 +210,7 @@ def test_what_had_no_room_is_counted_by_component_and_no_words_get_in(operator, 
     tell(2, cut={"history": 5, "the words of somebody": 3})
     tell(3)
     for address in (PAGE, USER):
-        assert "Requests cut, by component history 2, documents 1, other 1" in text(operator.get(address))
+        assert "Requests cut history 2, documents 1, other 1" in text(operator.get(address))
 
 
 def test_a_day_of_a_user_is_drawn_and_listed_by_the_hour(operator, tell):
