@@ -110,7 +110,7 @@ export const converse = ({ main, form, scroll, post }) => {
 
   // The newest turns take the place of older ones on the page; without an answer the page itself is asked for.
   const newest = async () => {
-    await transcript.renew();
+    await scroll.toward(() => transcript.renew());
     if (transcript.short) return location.assign(location.pathname);
     history.replaceState(null, "", location.pathname);
     came();

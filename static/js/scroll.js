@@ -9,6 +9,7 @@ const MARGIN_PX = 24;
 
 export class Scroll {
   #newest = () => location.assign(location.pathname);
+  #ending = false;
 
   constructor(box, inner, jump) {
     this.box = box;
@@ -43,6 +44,16 @@ export class Scroll {
     this.#follow();
   }
 
+  // Until `work` is done the reader is on the way to the end: what comes at the other one must not drive it out again.
+  async toward(work) {
+    this.#ending = true;
+    try {
+      await work();
+    } finally {
+      this.#ending = false;
+    }
+  }
+
   // Something in the transcript is looked at from now on: its beginning, or, `centre`, its middle.
   show(element, { centre = false } = {}) {
     this.#pin(false);
@@ -55,7 +66,7 @@ export class Scroll {
 
   // Changes above the reader must not move what is being read: returns what puts it back.
   hold() {
-    if (this.pinned) return () => this.pinned && this.#follow();
+    if (this.pinned || this.#ending) return () => (this.pinned || this.#ending) && this.#follow();
     const seen = this.#first();
     if (!seen) return () => {};
     const { id } = seen;

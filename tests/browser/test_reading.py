@@ -1,6 +1,7 @@
 """A long conversation is read: the page stays light, the reader's place stays, and what is written live stays too."""
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import expect
@@ -93,6 +94,27 @@ def test_the_page_never_holds_more_turns_than_it_needs_and_the_place_stays(visit
     page.wait_for_url(re.compile(r"\?turn=12#"))
     ready(page)
     expect(page.get_by_role("article", name="Turn 12", exact=True)).to_be_in_viewport()
+
+
+def test_the_newest_turns_are_reached_while_older_ones_still_come(visit, long_one):
+    page = visit(long_one)
+    page.evaluate(COUNTED)
+    for _ in range(3):
+        assert page.evaluate(DRIFT)["came"]
+    assert numbers(page)[-1] < TURNS
+
+    def slowly(route):
+        time.sleep(0.5)
+        route.continue_()
+
+    # What is said around the turns comes late, so that there is time for older ones to drive the newest out.
+    page.route("**/around/", slowly)
+    page.evaluate("document.getElementById('scroll').scrollTop = 0")
+    page.get_by_role("button", name="Jump to the newest").click()
+    expect(page.get_by_text(f"Question {TURNS}?", exact=True)).to_be_in_viewport()
+    page.wait_for_timeout(700)
+    expect(page.get_by_text(f"Question {TURNS}?", exact=True)).to_be_in_viewport()
+    assert page.evaluate("window.stayed"), "it is the very same page"
 
 
 def test_on_a_tall_screen_short_turns_do_not_drive_each_other_out(visit, long_one):
