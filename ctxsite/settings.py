@@ -9,15 +9,13 @@ DJANGO_SUPERUSER_USERNAME, DJANGO_SUPERUSER_PASSWORD, ANTHROPIC_API_KEY, ANTHROP
 
 import importlib.util
 import logging
-import os
 from pathlib import Path
 
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.utils import get_random_secret_key
 
-from ctxsite import logs
+from ctxsite import databases, logs, secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -27,28 +25,10 @@ env = environ.Env()
 CHAT_VAR_DIR = Path(env.str("CHAT_VAR_DIR", default=str(BASE_DIR / "var")))
 CHAT_VAR_DIR.mkdir(parents=True, exist_ok=True)
 
-
-def _secret_key() -> str:
-    """DJANGO_SECRET_KEY, else the key that the first process of this checkout made and kept in var/.
-
-    O_EXCL lets one of several processes that start together make it; the others read what that one wrote.
-    """
-    if given := env.str("DJANGO_SECRET_KEY", default=""):
-        return given
-    path = CHAT_VAR_DIR / "secret_key"
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip() or get_random_secret_key()
-    with os.fdopen(handle, "w") as file:
-        file.write(key := get_random_secret_key())
-    return key
-
-
 # --- Django ------------------------------------------------------------------------------------------------
 
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
-SECRET_KEY = _secret_key()
+SECRET_KEY = env.str("DJANGO_SECRET_KEY", default="") or secret.key_in(CHAT_VAR_DIR)
 # Keys of before: what they signed stays good, nothing new is signed with them.
 SECRET_KEY_FALLBACKS = env.list("DJANGO_SECRET_KEY_FALLBACKS", default=[])
 
@@ -145,32 +125,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CHAT_DATABASE_THREADS = env.int("CHAT_DATABASE_THREADS", default=4)
 CHAT_DATABASE_POOL = env.int("CHAT_DATABASE_POOL", default=10)
 
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{CHAT_VAR_DIR / 'db.sqlite3'}")}
-_database = DATABASES["default"]
-if _database["ENGINE"] == "django.db.backends.sqlite3":
-    # Django's own, with a line for writers.
-    _database["ENGINE"] = "ctxsite.sqlite3"
-    # IMMEDIATE takes the write lock at BEGIN and waits for it there: a deferred transaction that turns into
-    # a writer fails at once with "database is locked", whatever the timeout.
-    _database["OPTIONS"] = {
-        "timeout": 20,
-        "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
-        " PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4000;",
-    }
-    # Opening SQLite costs more than most queries; a thread keeps its connection.
-    _database["CONN_MAX_AGE"] = None
-    # A file, never memory: the runner, the jobs and the sockets use threads of their own.
-    _database["TEST"] = {"NAME": str(CHAT_VAR_DIR / "test.sqlite3")}
-elif _database["ENGINE"] == "django.db.backends.postgresql":
-    # Django's own, with a short way for the statements of every turn.
-    _database["ENGINE"] = "ctxsite.postgresql"
-    # The threads for sockets and runners keep theirs; pages need some too.
-    _most = max(CHAT_DATABASE_POOL, CHAT_DATABASE_THREADS + 2)
-    _database["OPTIONS"] = _database.get("OPTIONS", {}) | {"pool": {"min_size": 1, "max_size": _most, "timeout": 20}}
-    _database["CONN_MAX_AGE"] = 0
-else:
-    raise ImproperlyConfigured("DATABASE_URL: sqlite:/// and postgres:// are supported.")
+DATABASES = {
+    "default": databases.tuned(
+        env.db_url("DATABASE_URL", default=f"sqlite:///{CHAT_VAR_DIR / 'db.sqlite3'}"),
+        directory=CHAT_VAR_DIR,
+        threads=CHAT_DATABASE_THREADS,
+        pool=CHAT_DATABASE_POOL,
+    )
+}
 
 # --- people ------------------------------------------------------------------------------------------------
 

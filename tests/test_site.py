@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ from channels.sessions import SessionMiddlewareStack
 from channels.testing import ApplicationCommunicator, WebsocketCommunicator
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.test import Client
 
-from ctxsite import ending, protocols
+from ctxsite import ending, protocols, secret
 from ctxsite.rotation import RenewedSession
 from tests.conftest import PASSWORD
 
@@ -197,7 +200,10 @@ def test_no_second_administrator_is_made_beside_one_with_another_name(collected,
 
 def settings_with(tmp_path: Path, **environment: str) -> dict[str, Any]:
     """The settings as a process with `environment` reads them."""
-    names = "DEBUG ALLOWED_HOSTS CHAT_ORIGINS SESSION_COOKIE_SECURE CHAT_STANDIN CHAT_CONTEXT_WINDOW SECRET_KEY"
+    names = (
+        "DEBUG ALLOWED_HOSTS CHAT_ORIGINS SESSION_COOKIE_SECURE CHAT_STANDIN CHAT_CONTEXT_WINDOW SECRET_KEY DATABASES"
+        " CHAT_LEASE_S"
+    )
     program = (
         "import json; from ctxsite import settings;"
         f" print(json.dumps({{name: getattr(settings, name) for name in '{names}'.split()}}))"
@@ -218,12 +224,40 @@ def test_an_empty_environment_gives_a_site_on_loopback_that_one_can_sign_in_to(t
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
 
 
+def test_processes_that_start_together_sign_with_one_key(tmp_path, monkeypatch):
+    together = threading.Barrier(4)
+
+    def when_all_have_looked() -> str:
+        together.wait(10)
+        return f"the key of {threading.get_ident()}"
+
+    monkeypatch.setattr(secret, "get_random_secret_key", when_all_have_looked)
+    with ThreadPoolExecutor(4) as processes:
+        keys = set(processes.map(secret.key_in, [tmp_path] * 4))
+    assert keys == {secret.key_in(tmp_path)}
+    assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
+
+
+def test_an_empty_key_signs_nothing(tmp_path):
+    (tmp_path / "secret_key").touch()
+    with pytest.raises(ImproperlyConfigured, match="is empty: delete it"):
+        secret.key_in(tmp_path)
+
+
 def test_a_public_host_name_makes_cookies_secure_and_opens_sockets_to_https_only(tmp_path):
     read = settings_with(tmp_path, DJANGO_ALLOWED_HOSTS="chat.example.org", PORT="9000")
     assert read["SESSION_COOKIE_SECURE"]
     assert "https://chat.example.org" in read["CHAT_ORIGINS"]
     assert not any(origin.startswith("http://chat") for origin in read["CHAT_ORIGINS"])
     assert "http://127.0.0.1:9000" in read["CHAT_ORIGINS"]
+
+
+def test_a_database_that_is_silent_is_given_up_before_a_lease_ends(tmp_path):
+    read = settings_with(tmp_path, DATABASE_URL="postgres://chat@db.example.org/chat?connect_timeout=3")
+    options = read["DATABASES"]["default"]["OPTIONS"]
+    assert 0 < options["tcp_user_timeout"] < read["CHAT_LEASE_S"] * 1_000
+    assert options["keepalives_idle"] < read["CHAT_LEASE_S"]
+    assert int(options["connect_timeout"]) == 3, "what the URL says wins"
 
 
 def test_a_key_turns_the_stand_in_off_and_leaves_the_window_to_the_models_api(tmp_path):
