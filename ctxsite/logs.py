@@ -51,6 +51,19 @@ def narrow_request(_: Any, __: str, event: EventDict) -> EventDict:
     return event
 
 
+def narrow_library(_: Any, __: str, event: EventDict) -> EventDict:
+    """The sentences of libraries, without an exception's message in them: daphne puts the error itself into its own,
+    asyncio goes on for lines about what a task ended with."""
+    record, given = event["_record"], event.pop("positional_args")
+    if isinstance(given, tuple) and any(isinstance(one, BaseException) for one in given):
+        event["event"] = record.msg % tuple(
+            type(one).__name__ if isinstance(one, BaseException) else one for one in given
+        )
+    if record.name == "asyncio":
+        event["event"] = event["event"].partition("\n")[0]
+    return event
+
+
 SHARED: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -73,7 +86,8 @@ def configuration(*, level: str, readable: bool) -> dict[str, Any]:
         "formatters": {
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "foreign_pre_chain": list(SHARED),
+                "foreign_pre_chain": [*SHARED, *([] if readable else [narrow_library])],
+                "pass_foreign_args": not readable,
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
             },
         },
@@ -86,6 +100,9 @@ def configuration(*, level: str, readable: bool) -> dict[str, Any]:
             "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
             "django.request": {"level": "CRITICAL"},
             "daphne": {"level": "WARNING"},
+            # Loaded after uvicorn's own, which writes whole addresses, and exceptions with their messages.
+            "uvicorn": {"handlers": [], "level": level, "propagate": True},
+            "uvicorn.access": {"handlers": [], "level": "WARNING", "propagate": False},
             "asyncio": {"level": "WARNING"},
             "httpx2": {"level": "WARNING"},
             # At DEBUG these two write whole requests and rows, words and all.

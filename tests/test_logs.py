@@ -1,5 +1,8 @@
 """ctxsite/logs.py: what happened can be read in the logs, what somebody wrote cannot."""
 
+import asyncio
+import contextlib
+import gc
 import io
 import json
 import logging
@@ -8,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+import uvicorn
 from django.conf import settings
 
 from ctxsite import logs
@@ -15,15 +19,23 @@ from ctxsite import logs
 CANARY = "canary-7731"
 
 
-@pytest.fixture
-def lines() -> Iterator[io.StringIO]:
-    """What the production configuration writes."""
-    stream = io.StringIO()
+@contextlib.contextmanager
+def configured(stream: io.StringIO) -> Iterator[None]:
+    """The production configuration, which writes there."""
     configuration = logs.configuration(level="INFO", readable=False)
     configuration["handlers"]["stderr"]["stream"] = stream
     logging.config.dictConfig(configuration)
-    yield stream
+    yield
     logging.config.dictConfig(settings.LOGGING)
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What it writes. Tasks that an earlier test left say what they have to say before."""
+    gc.collect()
+    stream = io.StringIO()
+    with configured(stream):
+        yield stream
 
 
 def parsed(stream: io.StringIO) -> list[dict[str, object]]:
@@ -51,6 +63,39 @@ def test_an_exception_is_logged_by_type_and_place_without_its_message(lines, log
     assert CANARY not in lines.getvalue()
     assert line["error"] == ["builtins.RuntimeError", "builtins.ValueError"]
     assert "test_logs.py" in str(line["error_at"])
+
+
+async def test_what_a_task_ended_with_is_logged_without_its_message(lines):
+    async def broken():
+        raise ValueError(CANARY)
+
+    task = asyncio.create_task(broken())
+    await asyncio.wait({task})
+    del task
+    gc.collect()
+    [line] = parsed(lines)
+    assert (line["event"], line["error"]) == ("Task exception was never retrieved", ["builtins.ValueError"])
+    assert CANARY not in lines.getvalue()
+
+
+def test_an_exception_in_the_words_of_a_library_is_its_name(lines):
+    # As daphne's server does it.
+    error = ValueError(CANARY)
+    logging.getLogger("daphne.server").error("Exception inside application: %s", error, exc_info=error)
+    [line] = parsed(lines)
+    assert (line["event"], line["error"]) == ("Exception inside application: ValueError", ["builtins.ValueError"])
+    assert CANARY not in lines.getvalue()
+
+
+def test_uvicorn_writes_no_addresses_and_everything_else_as_we_do():
+    logging.config.dictConfig(uvicorn.config.LOGGING_CONFIG)
+    assert logging.getLogger("uvicorn.access").hasHandlers(), "as the server has it before it loads the site"
+    stream = io.StringIO()
+    with configured(stream):
+        assert not logging.getLogger("uvicorn.access").hasHandlers()
+        logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=ValueError(CANARY))
+    [line] = parsed(stream)
+    assert (line["event"], line["error"]) == ("Exception in ASGI application", ["builtins.ValueError"])
 
 
 @pytest.mark.django_db
