@@ -119,13 +119,6 @@ def marked(session_id) -> int:
     return path.exclude(excluded_by="", pinned_since__isnull=True).count()
 
 
-def end_notices(session_id, kinds: list[str], first: int, last: int) -> int:
-    """End the notices of these kinds that lie within first..last."""
-    return Notice.objects.filter(
-        session_id=session_id, kind__in=kinds, first__gte=first, last__lte=last, ended_at__isnull=True
-    ).update(ended_at=Now())
-
-
 def end_smaller(session_id, kind: str, first: int, last: int) -> int:
     """End notices of this kind that a new one for first..last replaces: those strictly inside it."""
     inside = Notice.objects.filter(

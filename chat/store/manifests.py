@@ -15,11 +15,10 @@ from chat.context import values as context
 from chat.context.rebuilding import Rebuilt
 from chat.context.recipes import Sources
 from chat.models import Document, Fact, Instructions, Manifest, Step, Summary, Turn
+from chat.store.loading import STEP
 
 NEWEST = 50
 """Turns among which one with a manifest is looked for: an imported history has none, however long it is."""
-
-STEP = ("kind", "body", "call_id", "name", "tokens", "is_error")
 
 
 @dataclass(frozen=True, slots=True)
