@@ -33,10 +33,13 @@ bench-scale:
 	.ci/setup test
 	exec $(PYTHON_IN) -m tests.bench scale
 
-# Processes killed under load: MINUTES (10) and SEED may be given.
+# Processes killed under load (MINUTES, 10, and SEED may be given), the drill of 847 full sessions on both databases
+# (SESSIONS), the operator's pages over ten million calls: over an hour.
 soak:
 	.ci/setup test
-	exec $(PYTHON_IN) -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+	$(PYTHON_IN) -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+	$(PYTHON_IN) -m tests.soak.drill $(if $(SESSIONS),--sessions $(SESSIONS))
+	exec $(PYTHON_IN) -m tests.bench monitoring
 
 lint:
 	.ci/setup test

@@ -1,4 +1,4 @@
-"""Chaos: people converse with a whole site while, every 20 s, one of its parts is killed. `make soak [MINUTES=10]`
+"""Chaos: people converse with a whole site while, every 20 s, one of its parts is killed. `python -m tests.soak`
 
 Two web processes, two runners, one compactor, PostgreSQL and Redis; any of them is killed with -9 (PostgreSQL is
 restarted as after a crash) and comes back a moment later, as under a supervisor. Afterwards the clients' histories are
