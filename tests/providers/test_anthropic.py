@@ -94,13 +94,17 @@ class TestDeadlines:
 
 
 class TestClosing:
-    async def test_closing_the_stream_closes_the_call(self, standin: StandIn, provider: Steady) -> None:
+    async def test_closing_the_stream_closes_the_call_and_is_no_error_of_the_server(
+        self, standin: StandIn, provider: Steady, caplog: pytest.LogCaptureFixture
+    ) -> None:
         standin.delay_ms = 20
         async with aclosing(provider.stream(request(LONG))) as events:
             async for _ in events:
                 break
         await until(lambda: standin.log[0].outcome == "closed")
         assert standin.log[0].deltas < 20
+        await asyncio.sleep(0.05)
+        assert not [one for one in caplog.records if one.name.startswith("aiohttp")]
 
     async def test_cancelling_the_reader_closes_the_call(self, standin: StandIn, provider: Steady) -> None:
         standin.delay_ms = 20

@@ -1,6 +1,8 @@
 """A stream is read in moments, not event by event; nothing of it is lost or kept for longer than that."""
 
 import asyncio
+import itertools
+from collections.abc import Callable
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -42,33 +44,61 @@ def paced() -> tuple[pace.Pace, Transport]:
     return pace.Pace(found), found
 
 
+class Loop:
+    """What the pace needs of a loop, with a clock that moves only when told: a stall of the machine changes nothing."""
+
+    def __init__(self, now: float = 1_000.0) -> None:
+        self.now = now
+        self.timers: list[tuple[asyncio.TimerHandle, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        timer = Mock(spec=asyncio.TimerHandle, **{"when.return_value": when})
+        timer.cancel.side_effect = lambda: self.timers.remove((timer, callback))
+        self.timers.append((timer, callback))
+        return timer
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+        for timer, callback in sorted(self.timers, key=lambda waiting: waiting[0].when()):
+            if timer.when() <= self.now:
+                callback()
+
+
 class TestPace:
-    async def test_after_a_small_chunk_the_connection_rests(self) -> None:
+    @pytest.fixture(autouse=True)
+    def loop(self, monkeypatch) -> Loop:
+        loop = Loop()
+        monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+        return loop
+
+    def test_after_a_small_chunk_the_connection_rests(self, loop: Loop) -> None:
         held, transport = paced()
         held.rest(150)
         assert transport.calls == ["pause"]
-        await asyncio.sleep(pace.PACE_S * 1.5)
+        loop.pass_by(pace.PACE_S + pace.TICK_S)
         assert transport.calls == ["pause", "resume"]
 
-    async def test_after_a_large_one_it_does_not(self) -> None:
+    def test_after_a_large_one_it_does_not(self) -> None:
         held, transport = paced()
         held.rest(pace.SMALL_BYTES)
         assert transport.calls == []
 
-    async def test_nor_when_the_reader_was_slow_itself(self) -> None:
+    def test_nor_when_the_reader_was_slow_itself(self, loop: Loop) -> None:
         held, transport = paced()
-        await asyncio.sleep(pace.PACE_S * 1.5)
+        loop.pass_by(pace.PACE_S + pace.TICK_S)
         held.rest(150)
         assert transport.calls == []
 
-    async def test_the_end_of_a_call_leaves_the_connection_open_for_reading(self) -> None:
+    def test_the_end_of_a_call_leaves_the_connection_open_for_reading(self, loop: Loop) -> None:
         held, transport = paced()
         held.rest(150)
         held.close()
-        await asyncio.sleep(pace.PACE_S * 1.5)
-        assert transport.calls == ["pause", "resume"]
+        assert (transport.calls, loop.timers) == (["pause", "resume"], [])
 
-    async def test_a_process_that_reads_many_streams_takes_longer_steps(self, monkeypatch) -> None:
+    def test_a_process_that_reads_many_streams_takes_longer_steps(self, monkeypatch) -> None:
         monkeypatch.setattr(pace.Pace, "streams", 120)
         held, _ = paced()
         steps = []
@@ -79,19 +109,45 @@ class TestPace:
         held.close()
         assert steps[1] - steps[0] == pytest.approx(121 * pace.CROWD_S, abs=pace.TICK_S)
 
-    async def test_streams_are_counted_while_they_are_read(self) -> None:
+    @pytest.mark.parametrize("clock", [50.0, 5_000.0, 66_223.0, 9_000_000.0])
+    def test_a_step_is_as_long_on_a_machine_of_any_age(self, loop: Loop, clock: float) -> None:
+        held, _ = paced()
+        held._next = loop.now = clock
+        reads = []
+        for _ in range(100):
+            held.rest(150)
+            loop.now = held._next
+            reads.append(loop.now)
+        held.close()
+        assert reads[-1] - reads[0] == pytest.approx(99 * pace.PACE_S, abs=1e-4)
+
+    @pytest.mark.parametrize("since_a_tick", [0.0, 0.001, 0.005, 0.0099])
+    def test_streams_that_begin_together_are_read_in_turns(self, loop: Loop, since_a_tick: float) -> None:
+        loop.now += since_a_tick
+        streams = [paced()[0] for _ in range(pace.TURNS)]
+        for held in streams:
+            held.rest(150)
+        dues = sorted(held._resting[0].when() for held in streams if held._resting)
+        for held in streams:
+            held.close()
+        assert len(dues) == pace.TURNS
+        assert all(later - due > pace.TICK_S / 2 for due, later in itertools.pairwise(dues))
+
+    def test_streams_are_counted_while_they_are_read(self) -> None:
         before = pace.Pace.streams
         held, _ = paced()
         assert pace.Pace.streams == before + 1
         held.close()
         assert pace.Pace.streams == before
 
-    async def test_a_connection_that_was_given_back_is_left_alone(self) -> None:
+    def test_a_connection_that_was_given_back_is_left_alone(self) -> None:
         held, transport = paced()
         transport.transport = None
         held.rest(150)
         assert transport.calls == []
 
+
+class TestOnTheWire:
     async def test_it_is_found_below_the_client_of_the_sdk(self, monkeypatch) -> None:
         """Fails when a new SDK has moved it: then every event would wake the loop again."""
         monkeypatch.setattr(pace, "PACE_S", HELD_S)

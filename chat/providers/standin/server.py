@@ -179,9 +179,15 @@ class StandIn:
             response = web.json_response(error.body(request_id), status=error.status)
             if error.retry_after is not None:
                 response.headers["retry-after"] = f"{error.retry_after:g}"
-        except (ConnectionError, asyncio.CancelledError):
+        except asyncio.CancelledError:
             record.outcome = "closed"
             raise
+        except ConnectionError:
+            # Who stops a reply leaves in the middle of it: nothing for aiohttp to report as a failed request.
+            record.outcome = "closed"
+            if http.transport is not None:
+                http.transport.abort()
+            response = web.Response()
         finally:
             record.ended = time.monotonic()
             if endpoint == "messages":
