@@ -127,15 +127,6 @@ def least_window(
     )
 
 
-def check_system(tokens: int, budget: Budget) -> None:
-    """Refuse instructions over their own budget when they are saved; they are never truncated. Raises ValueError.
-
-    `budget` must be split without them: with them, their real size is a floor.
-    """
-    if tokens > budget.system:
-        raise ValueError(f"The instructions hold {tokens:,} tokens; the budget for them is {budget.system:,}.")
-
-
 def parse(text: str) -> dict[str, int] | None:
     """Read a preset such as "total=150000 system=3000 history=60000 ..."; '' means the default proportions.
 

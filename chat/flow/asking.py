@@ -30,7 +30,11 @@ async def ask(
     number: int | None,
     strategy: str,
 ) -> tuple[str, str]:
-    """The text and the stop reason of one call for `purpose`. Raises ProviderError; that is recorded, too."""
+    """The text and the stop reason of one call for `purpose`. Raises ProviderError; that is recorded, too.
+
+    Raises UnknownWindow before anything is asked: what can't be recorded is not paid for.
+    """
+    window = await engine.window(request.model)
     call, started = uuid.uuid4(), time.monotonic()
     parts: list[str] = []
     usage, stop_reason, outcome, first_ms = Usage(), "", "cancelled", None
@@ -50,7 +54,6 @@ async def ask(
         outcome, usage = BREAKER if error.cause == BREAKER else error.code, error.partial or usage
         raise
     finally:
-        window = await engine.window(request.model)
         await engine.database.run(
             _record,
             failed,

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from typing import Protocol
 
 import structlog
@@ -100,7 +101,7 @@ class Engine:
         self.switches = Switches()
         self._counters: dict[str, Counter] = {}
         self._unsaved: set[str] = set()
-        self._saved_at = 0.0
+        self._saved_at = -inf
         self._windows: dict[str, tuple[ModelInfo, float]] = {}
         self._asking: dict[str, asyncio.Lock] = {}
 

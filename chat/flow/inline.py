@@ -68,13 +68,13 @@ async def compact_inline(session_id: UUID, engine: Engine, hub: Hub, owner: str 
     if claim is None:
         # Another process may be at it, so there is no event to wait for: its row is asked.
         for _ in range(int(settings.CHAT_INLINE_DEADLINE_S / POLL_S)):
-            if not await engine.database.read(leases.is_running, KIND, session_id):
+            if time.monotonic() > deadline or not await engine.database.read(leases.is_running, KIND, session_id):
                 break
             await asyncio.sleep(POLL_S)
     else:
         error = "deadline"
         try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + deadline - time.monotonic()):
+            async with asyncio.timeout(deadline - time.monotonic()):
                 await compactor.compact(session_id, engine, hub, last_try=True)
             error = ""
         except TimeoutError:

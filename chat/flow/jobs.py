@@ -5,9 +5,11 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
+from django.db import InterfaceError, OperationalError
 
 from chat.flow.engine import Engine
 from chat.flow.tracing import tracing
+from chat.models import Job
 from chat.providers.base import ProviderError
 from chat.store import leases
 from chat.store.leases import Claim
@@ -44,8 +46,10 @@ class JobRunner:
         self._rests = rests
         self._wake = asyncio.Event()
         self._claiming = asyncio.Lock()
+        self._taking: asyncio.Future[tuple[Job, Claim] | None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
+        self._stopping = False
 
     def start(self) -> None:
         """Begin to claim."""
@@ -61,11 +65,18 @@ class JobRunner:
         return len(self._tasks)
 
     async def stop(self) -> None:
-        """Stop claiming and end running jobs; they go back to the queue, and their drafts stay."""
+        """Stop claiming and end running jobs; they go back to the queue at no cost, and their drafts stay."""
+        self._stopping = True
         for task in [self._loop, *self._tasks]:
             if task:
                 task.cancel()
         await asyncio.gather(*(task for task in [self._loop, *self._tasks] if task), return_exceptions=True)
+        if self._taking:
+            # A claim can't be taken back by being cancelled.
+            [taken] = await asyncio.gather(self._taking, return_exceptions=True)
+            if isinstance(taken, tuple):
+                with contextlib.suppress(OperationalError, InterfaceError):
+                    await self._engine.database.run(leases.release_job, taken[1])
 
     async def idle(self) -> None:
         """Wait until nothing is due and nothing runs: for commands that must see the work done."""
@@ -95,7 +106,11 @@ class JobRunner:
             kinds = [kind for kind in self._kinds if not self._rests(kind)]
             if not kinds or len(self._tasks) >= self._slots:
                 return False
-            claimed = await self._engine.database.run(leases.claim_job, self._owner, kinds, LEASE_S)
+            self._taking = asyncio.ensure_future(
+                self._engine.database.run(leases.claim_job, self._owner, kinds, LEASE_S)
+            )
+            claimed = await asyncio.shield(self._taking)
+            self._taking = None
             if claimed is None:
                 return False
             job, claim = claimed
@@ -126,14 +141,28 @@ class JobRunner:
             error = type(failure).__name__[:40]
         finally:
             beating.cancel()
-            wait = 0.0 if error == "cancelled" else RETRY_S[min(claim.attempt, len(RETRY_S)) - 1]
-            finish = self._engine.database.run(leases.finish_job, claim, error=error or "", retry_in_s=wait)
-            await asyncio.shield(finish)
+            await asyncio.shield(self._end(claim, error or ""))
+
+    async def _end(self, claim: Claim, error: str) -> None:
+        """Write down how it ended. Where that can't be, its lease runs out and it is done again."""
+        run = self._engine.database.run
+        try:
+            if error == "cancelled" and self._stopping:
+                await run(leases.release_job, claim)
+            else:
+                wait = 0.0 if error == "cancelled" else RETRY_S[min(claim.attempt, len(RETRY_S)) - 1]
+                await run(leases.finish_job, claim, error=error, retry_in_s=wait)
+        except (OperationalError, InterfaceError) as failure:
+            log.warning("job_end_not_stored", job=claim.id, error=type(failure).__name__)
 
     async def _beat(self, claim: Claim, task: asyncio.Task[None] | None) -> None:
-        while True:
+        held = True
+        while held:
             await asyncio.sleep(BEAT_S)
-            if not await self._engine.database.run(leases.beat_job, claim, LEASE_S):
-                if task:
-                    task.cancel()
-                return
+            try:
+                held = await self._engine.database.run(leases.beat_job, claim, LEASE_S)
+            except (OperationalError, InterfaceError) as failure:
+                # The work goes on; whoever takes the job over meanwhile fences us off.
+                log.warning("job_beat_failed", job=claim.id, error=type(failure).__name__)
+        if task:
+            task.cancel()

@@ -64,10 +64,11 @@ def open_turn(
 
     `op` "new" appends; "edit", "regenerate" and "retry" open a sibling of the active turn `of`, the last two with
     its own prompt; "continue" appends to `of`, the head, whose reply was cut off, with words of our own. Sending the
-    same `client_id` with the same words again is answered with the same turn. `refusal` says for how many seconds a
-    model is not to be called; `documents` are the ids of those that wait beside the message box and go with a "new"
-    one; `worth` what the call can use at most (tokens, millionths of a US dollar), which is set
-    aside within `caps` (None: the settings'); `runner` names the runner of this process, which takes the turn at once.
+    same `client_id` with the same words again is answered with the same turn. What the user was looking at (`base`)
+    decides nothing. `refusal` says for how many seconds a model is not to be called; `documents` are the ids of those
+    that wait beside the message box and go with a "new" one; `worth` what the call can use at most (tokens, millionths
+    of a US dollar), which is set aside within `caps` (None: the settings'); `runner` names the runner of this process,
+    which takes the turn at once.
     """
     text = storable(text)
     try:

@@ -26,6 +26,8 @@ IDLE_S = 0.5
 CANCEL_SCAN_S = 0.5
 RELEASE_S = 2.0
 
+Runs = dict[tuple[int, int], tuple[Running, asyncio.Task[None]]]
+
 
 class Runner:
     """Runs turns in this process, `slots` at once. Times in seconds."""
@@ -53,7 +55,8 @@ class Runner:
         self._wake = asyncio.Event()
         self._claiming = True
         self._claim: asyncio.Future[list[Claim]] | None = None
-        self._running: dict[int, tuple[Running, asyncio.Task[None]]] = {}
+        # By epoch, too: a turn that goes back to the queue may be claimed here again before its first run has ended.
+        self._running: Runs = {}
         self._loops: list[asyncio.Task[None]] = []
         # A runner that lost the database must not reap others for what may be its own fault.
         self._reap_from = time.monotonic()
@@ -83,10 +86,10 @@ class Runner:
 
     def stop_turn(self, turn_id: int) -> bool:
         """Stop a turn that runs here, at once; False when it runs elsewhere."""
-        found = self._running.get(turn_id)
-        if found:
-            found[0].interrupt(Stopped)
-        return found is not None
+        found = _of(turn_id, self._running)
+        for running in found:
+            running.interrupt(Stopped)
+        return bool(found)
 
     async def drain(self, seconds: float) -> None:
         """Stop claiming; finish what ends within `seconds`, give the rest back."""
@@ -146,7 +149,7 @@ class Runner:
         for claim in await asyncio.shield(self._claim):
             running = Running(claim, self._lease_s, self._beat_s)
             task = asyncio.create_task(self._run(running), name=f"turn {claim.id}")
-            self._running[claim.id] = (running, task)
+            self._running[claim.id, claim.epoch] = (running, task)
             if not self._claiming:
                 running.interrupt(Released)
 
@@ -162,29 +165,30 @@ class Runner:
                     span.set_attribute("chat.turn.status", closed.status)
         except Exception:
             # The row is still ours and its lease runs out: the reaper gives it another attempt.
-            log.exception("turn_crashed", turn=running.claim.id)
+            log.exception("turn_crashed", turn=claim.id)
         finally:
             if len(self._running) >= self._most:
                 self._wake.set()  # somebody may have waited for this place
-            self._running.pop(running.claim.id, None)
+            self._running.pop((claim.id, claim.epoch), None)
         if closed and self._closed:
             self._closed(closed)
         await self._engine.save_counters()
 
     async def _scan(self) -> None:
         if self._running:
-            asked = await self._engine.database.read(leases.cancelled, list(self._running))
+            asked = await self._engine.database.read(leases.cancelled, list({turn for turn, _ in self._running}))
             for turn_id in asked:
                 self.stop_turn(turn_id)
 
     async def _reap(self) -> None:
         if time.monotonic() < self._reap_from:
             return
+        # Those of now: a turn that is put back may be claimed here before the last one has been looked at.
+        before = dict(self._running)
         for turn_id, session_id, state in await self._engine.database.run(leases.reap_turns, owners.is_gone):
             log.warning("turn_reaped", turn=turn_id, session=str(session_id), state=state)
-            found = self._running.get(turn_id)
-            if found:
-                found[0].interrupt(Lost)
+            for running in _of(turn_id, before):
+                running.interrupt(Lost)
             if state == Turn.Status.QUEUED:
                 self._hub.status(UUID(str(session_id)), turn_id, "restarting")
             else:
@@ -200,3 +204,8 @@ class Runner:
                 pk=owner, defaults={"kinds": "turn job", "slots": slots, "live": live, "beat_at": Now()}
             )
         )
+
+
+def _of(turn_id: int, runs: Runs) -> list[Running]:
+    """The runs of one turn: its first one may still be ending."""
+    return [running for (turn, _), (running, _) in runs.items() if turn == turn_id]

@@ -123,7 +123,7 @@ def _owned(claim: Claim) -> QuerySet:
     return Turn.objects.filter(pk=claim.id, owner=claim.owner, epoch=claim.epoch, status=Turn.Status.RUNNING)
 
 
-def enqueue(kind: str, session_id=None, *, priority: int = 0, delay_s: float = 0, **args) -> bool:
+def enqueue(kind: str, session_id=None, *, priority: int = 0, **args) -> bool:
     """Insert a job in the caller's transaction; False when one of its kind is open for the session already.
 
     A job that is due and gets more urgent is raised.
@@ -134,8 +134,6 @@ def enqueue(kind: str, session_id=None, *, priority: int = 0, delay_s: float = 0
         [Job(kind=kind, session_id=session_id, priority=priority, args=args)], ignore_conflicts=True
     )
     open_job = Job.objects.open().filter(kind=kind, session_id=session_id, state=Job.State.DUE)
-    if delay_s:
-        open_job.filter(attempts=0).update(run_after=Now() + timedelta(seconds=delay_s))
     open_job.filter(priority__lt=priority).update(priority=priority)
     return not before
 
@@ -203,6 +201,12 @@ def hurry(kind: str, session_id, *, priority: int, **args) -> int | None:
 def beat_job(claim: Claim, lease_s: float) -> bool:
     """Hold on to a job; False when it is lost or was cancelled."""
     return bool(_owned_job(claim).update(lease_until=Now() + timedelta(seconds=lease_s)))
+
+
+def release_job(claim: Claim) -> bool:
+    """Give a running job back to the queue, as a clean shutdown does: it costs no attempt."""
+    back = {"state": Job.State.DUE, "owner": "", "lease_until": None, "run_after": Now(), "attempts": F("attempts") - 1}
+    return bool(_owned_job(claim).update(**back))
 
 
 def finish_job(claim: Claim, *, error: str = "", retry_in_s: float | None = None) -> bool:

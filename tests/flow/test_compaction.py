@@ -178,6 +178,25 @@ async def test_a_stop_while_the_job_is_being_taken_gives_it_back(start: Start, m
     assert Job.objects.get(session=chat.session).state == "due"
 
 
+async def test_anothers_compaction_is_waited_for_by_the_clock_however_slowly_its_row_is_read(
+    start: Start, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    looks: list[int] = []
+
+    def slowly(*_: Any) -> bool:
+        looks.append(1)
+        time.sleep(0.15)
+        return True
+
+    chat = await start(window=WINDOW, jobs=False)
+    leases.claim_for_session("compact", chat.session.pk, "another", 60)
+    monkeypatch.setattr(leases, "is_running", slowly)
+    settings.CHAT_INLINE_DEADLINE_S = 5 * inline.POLL_S
+    assert not await inline.compact_inline(chat.session.pk, chat.service.engine, chat.service.hub)
+    assert 1 <= len(looks) < 5
+    Job.objects.all().delete()
+
+
 async def test_an_inline_compaction_that_breaks_does_not_break_the_turn(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """The loop behind background work: it knows no kind, survives every error, and loses nothing."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -9,13 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from chat.flow import jobs
 from chat.flow.jobs import JobRunner
 from chat.models import Job
 from chat.providers.base import Overloaded
-from chat.store import leases
+from chat.store import database, leases
 from chat.store.database import Database
 from chat.store.leases import Claim
 from tests.flow.conftest import eventually
@@ -26,18 +28,18 @@ from tests.store.building import conversation
 async def runner(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., JobRunner]]:
     """Makes a runner of handlers by kind."""
     monkeypatch.setattr(jobs, "IDLE_S", 0.05)
-    database = Database(2)
+    own = Database(2)
     made: list[JobRunner] = []
 
     def make(slots: int = 2, **kinds: Any) -> JobRunner:
-        found = JobRunner(SimpleNamespace(database=database), "me", kinds, slots)
+        found = JobRunner(SimpleNamespace(database=own), "me", kinds, slots)
         made.append(found)
         return found
 
     yield make
     for one in made:
         await one.stop()
-    database.close()
+    own.close()
 
 
 def state() -> tuple[str, str, int]:
@@ -111,7 +113,8 @@ async def test_no_more_than_its_slots_run_at_once(runner: Any, django_user_model
     assert set(Job.objects.values_list("state", flat=True)) == {"done"}
 
 
-async def test_ending_gives_a_running_job_back(runner: Any) -> None:
+@pytest.mark.parametrize("before", [0, leases.MOST_JOB_ATTEMPTS - 1])
+async def test_ending_gives_a_running_job_back_and_costs_it_no_attempt(runner: Any, before: int) -> None:
     begun = asyncio.Event()
 
     async def work(claim: Claim) -> str:
@@ -120,12 +123,36 @@ async def test_ending_gives_a_running_job_back(runner: Any) -> None:
         return ""
 
     leases.enqueue("tidy")
+    Job.objects.update(attempts=before)
     found = runner(tidy=work)
     found.start()
     await asyncio.wait_for(begun.wait(), 10)
     await found.stop()
-    assert state()[0] == "due"
+    assert state() == ("due", "", before)
     assert Job.objects.get().lease_until is None
+
+
+async def test_a_job_that_is_just_being_taken_at_the_end_goes_back(
+    runner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, take = threading.Event(), leases.claim_job
+
+    def slowly(*given: Any) -> Any:
+        claimed = take(*given)
+        taken.set()
+        time.sleep(0.1)
+        return claimed
+
+    async def work(claim: Claim) -> str:
+        return ""
+
+    monkeypatch.setattr(leases, "claim_job", slowly)
+    leases.enqueue("tidy")
+    found = runner(tidy=work)
+    found.start()
+    await asyncio.to_thread(taken.wait, 30)
+    await found.stop()
+    assert state() == ("due", "", 0)
 
 
 async def test_a_job_that_was_lost_is_ended_and_changes_nothing(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +188,50 @@ async def test_a_beating_job_keeps_its_lease(runner: Any, monkeypatch: pytest.Mo
     leases.enqueue("tidy")
     await runner(tidy=work).idle()
     assert state() == ("done", "", 1)
+
+
+async def test_a_beat_that_meets_no_database_is_not_the_last(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "BEAT_S", 0.05)
+    monkeypatch.setattr(database, "ATTEMPTS", 1)
+    beats: list[bool] = []
+    beat = leases.beat_job
+
+    def away_at_first(*given: Any) -> bool:
+        beats.append(not beats)
+        if beats[-1]:
+            raise OperationalError("the server is gone")
+        return beat(*given)
+
+    async def work(claim: Claim) -> str:
+        first = Job.objects.get().lease_until
+        await eventually(lambda: Job.objects.get().lease_until > first)
+        return ""
+
+    monkeypatch.setattr(leases, "beat_job", away_at_first)
+    leases.enqueue("tidy")
+    await asyncio.wait_for(runner(tidy=work).idle(), 10)
+    assert beats[:2] == [True, False]
+    assert state() == ("done", "", 1)
+
+
+async def test_an_end_that_can_t_be_stored_is_left_to_the_lease(
+    runner: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise OperationalError("the server is gone")
+
+    async def work(claim: Claim) -> str:
+        return ""
+
+    monkeypatch.setattr(leases, "finish_job", away)
+    monkeypatch.setattr(database, "ATTEMPTS", 1)
+    leases.enqueue("tidy")
+    gc.collect()  # what an earlier test left is none of it
+    caplog.clear()
+    await runner(tidy=work).idle()
+    gc.collect()
+    assert state() == ("running", "", 1)
+    assert "never retrieved" not in caplog.text
 
 
 async def test_idle_waits_for_a_job_that_the_loop_is_just_taking(

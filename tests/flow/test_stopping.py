@@ -19,7 +19,7 @@ class Idle:
         self.database = self
 
     async def run(self, work: Any, *_: Any, **__: Any) -> Any:
-        return None if work in (leases.claim_turn, leases.claim_job) else []
+        return None if work is leases.claim_job else []
 
 
 def job_runner() -> JobRunner:

@@ -1,12 +1,18 @@
 """The title that a model finds: once, in the background, recorded, and never over its owner's own."""
 
+import uuid
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db.models.functions import Now
 
+from chat.context import titling
 from chat.flow import titles
+from chat.flow.asking import ask
+from chat.flow.engine import UnknownWindow
 from chat.models import Allowance, ChatSession, Job
+from chat.providers.scripted import ScriptedProvider
 from chat.store import leases
 from chat.stream.protocol import Notice
 from monitoring.models import ModelCall
@@ -119,3 +125,17 @@ async def test_a_service_in_trouble_is_asked_again_later(start: Start) -> None:
     job = Job.objects.get(kind="title")
     assert (job.state, job.error, job.attempts) == ("due", "overloaded", 1)
     assert chat.row.titled_by == "code"
+
+
+async def test_a_call_that_could_not_be_recorded_is_not_made() -> None:
+    async def nobody_knows(model: str) -> None:
+        raise UnknownWindow(model)
+
+    provider = ScriptedProvider(default=["Norway"])
+    engine: Any = SimpleNamespace(window=nobody_knows, background=provider)
+    with pytest.raises(UnknownWindow):
+        await ask(
+            titling.request(FIRST, "", "a-model"), engine, purpose="title", session_id=uuid.uuid4(), owner_id=1,
+            number=1, strategy="summary",
+        )  # fmt: skip
+    assert provider.requests == []

@@ -31,6 +31,11 @@ def expire(turn: Turn) -> None:
     Turn.objects.filter(pk=turn.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
 
 
+def wait(seconds: float, **jobs: Any) -> None:
+    """Jobs that are tried again later."""
+    Job.objects.filter(**jobs).update(run_after=timezone.now() + timedelta(seconds=seconds))
+
+
 def claimed(session: ChatSession, owner: str = "a") -> leases.Claim:
     waiting(session)
     claim = leases.claim_turn(owner, LEASE)
@@ -208,7 +213,8 @@ def test_the_most_urgent_job_that_is_due_is_taken(session: ChatSession, alice: A
     leases.enqueue("compact", session.pk)
     urgent, later = conversation(alice), conversation(alice)
     leases.enqueue("compact", urgent.pk, priority=20)
-    leases.enqueue("compact", later.pk, priority=30, delay_s=60)
+    leases.enqueue("compact", later.pk, priority=30)
+    wait(60, session=later)
     job, claim = leases.claim_job("a", ["compact"], 60)
     assert (job.session_id, claim.session_id, claim.attempt, claim.epoch) == (urgent.pk, urgent.pk, 1, 1)
     assert leases.claim_job("a", ["title"], 60) is None
@@ -265,7 +271,8 @@ def test_a_session_is_taken_at_once_unless_somebody_is_at_it(session: ChatSessio
 
 
 def test_a_job_that_waits_for_its_retry_is_taken_at_once_too(session: ChatSession) -> None:
-    leases.enqueue("compact", session.pk, delay_s=600)
+    leases.enqueue("compact", session.pk)
+    wait(600)
     assert leases.claim_job("a", ["compact"], 60) is None
     assert leases.claim_for_session("compact", session.pk, "inline", 60) is not None
 
