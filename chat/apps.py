@@ -17,5 +17,12 @@ class ChatConfig(AppConfig):
         post_migrate.connect(words.install, sender=self)
         post_migrate.connect(roles.install, sender=self)
         recording.register_source("jobs", figures.backlog)
-        for lookup in (figures.standing, figures.summaries, figures.notices, figures.work, figures.fate):
+        for lookup in (
+            figures.standing,
+            figures.summaries,
+            figures.notices,
+            figures.work,
+            figures.person,
+            figures.fate,
+        ):
             lookups.register_lookup(lookup.__name__, lookup)

@@ -11,7 +11,18 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from monitoring import figures
-from monitoring.models import Alert, AlertRule, ContextEvent, Delivery, ModelCall, Progress, Rollup, SessionGauge
+from monitoring.models import (
+    Alert,
+    AlertRule,
+    ContextEvent,
+    Delivery,
+    EventHour,
+    ModelCall,
+    Progress,
+    Rollup,
+    SessionGauge,
+    UserDay,
+)
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -92,6 +103,23 @@ class RollupAdmin(ReadOnly):
 
     list_display = ("start", "size", "user", "model", "purpose", "strategy", "calls", "failed", "cost", "priced")
     list_filter = ("size", "purpose")
+    ordering = ("-start",)
+
+
+@admin.register(UserDay)
+class UserDayAdmin(ReadOnly):
+    """What each user's calls of a day come to. Model "*" is all models and strategies in one row."""
+
+    list_display = ("start", "user", "model", "strategy", "calls", "failed", "output", "cost", "priced")
+    ordering = ("-start", "user")
+
+
+@admin.register(EventHour)
+class EventHourAdmin(ReadOnly):
+    """What was done to contexts, by the hour."""
+
+    list_display = ("start", "kind", "outcome", "code", "model", "strategy", "events", "tokens_before", "tokens_after")
+    list_filter = ("kind", "outcome")
     ordering = ("-start",)
 
 

@@ -1,5 +1,6 @@
 """The lists: all sessions, and all users with what they cost. Sorted and filtered by the address."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -55,12 +56,16 @@ def found(request: HttpRequest, chosen: Filter) -> Any:
     elif state == "soon":
         rows = over.near(chosen, now)
     else:
-        # Without a span in the address the list is of all sessions ever.
-        since = now - chosen.span.length if "span" in request.GET else None
+        since = None if _ever(request, state) else now - chosen.span.length
         rows = over.gauges(chosen, since)
         limit = {"over70": series.WATCH, "over80": series.ALERT}.get(state)
         rows = rows.filter(utilisation__gte=limit) if limit else rows
     return rows.order_by(*SORTS[_sort(request)])
+
+
+def _ever(request: HttpRequest, state: str) -> bool:
+    """Whether the list is of all sessions there ever were: without a span in the address, but for what is now."""
+    return "span" not in request.GET and state not in ("soon", "failing")
 
 
 def named(text: str) -> Q | None:
@@ -125,7 +130,8 @@ def sessions_csv(request: HttpRequest) -> HttpResponse:
         [*row[:5], "" if row[5] is None else f"{row[5]:.4f}", *row[6:8], round(row[8]), *row[9:11], row[11].isoformat()]
         for row in found(request, chosen).values_list(*columns)[:MOST]
     )
-    return csv_of(f"monitoring-sessions-{state}-{chosen.name}", SESSION_HEADER, lines)
+    of = replace(chosen, span=filters.EVER) if _ever(request, state) else chosen
+    return csv_of("-".join(filter(None, ["monitoring-sessions", state, of.name])), SESSION_HEADER, lines)
 
 
 def _by_user(chosen: Filter, order: str) -> list[tuple[int, Figures]]:

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from monitoring import filters, folding, over, rolled, saying, series, workcharts
+from monitoring import filters, folding, lookups, over, rolled, saying, series, workcharts
 from monitoring.access import operators_only, signed_in_only
 from monitoring.filters import Filter
 from monitoring.folding import Figures
@@ -28,7 +28,8 @@ class Usage:
     """What a user's calls of a span come to.
 
     `spared` is what compaction saved after what its summaries cost; `cut` says which components had no room; `short`
-    that the statistics are of the newest CALLS replies alone; `daily` that `points` are days.
+    that the statistics are of the newest CALLS replies alone; `daily` that `points` are days. `work` are the running
+    totals of the user's conversations, of all time; None where nobody knows of any.
     """
 
     all: Figures
@@ -41,6 +42,7 @@ class Usage:
     short: bool
     daily: bool
     how_saved: str
+    work: dict[str, Any] | None
 
     @property
     def steps(self) -> list[tuple[datetime, Figures]]:
@@ -76,6 +78,7 @@ def usage(chosen: Filter, now: datetime) -> Usage:
         short=len(newest) == CALLS,
         daily=chosen.span.step >= filters.DAY,
         how_saved=workcharts.how_saved(),
+        work=next(iter(lookups.rows("person", chosen.user)), None),
     )
 
 

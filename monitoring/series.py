@@ -345,17 +345,17 @@ def lane(marks: Iterable[Mark]) -> list[Mark]:
     return [mark for _, mark in sorted(drawn, key=itemgetter(0))]
 
 
-def headline(turns: Sequence[Sample], marks: Sequence[Mark], say: Callable[[str], str] = str) -> str:
+def headline(turns: Sequence[Sample], marks: Sequence[Mark], gettext: Callable[[str], str] = str) -> str:
     """What the chart shows, in sentences. `turns` as by_turn gives them, `marks` as lane gives them.
 
-    `say` translates a sentence before its figures are put in.
+    `gettext` translates a sentence before its figures are put in, and its name has it found.
     """
     counted = [sample for sample in turns if sample.size > 0]
     if not counted:
-        return say("No calls yet.")
+        return gettext("No calls yet.")
     known = [sample for sample in counted if sample.utilisation is not None]
     if not known:
-        return say("The window of this model is not known.")
+        return gettext("The window of this model is not known.")
     now, peak = known[-1], max(known, key=lambda sample: sample.utilisation or 0)
     values = {
         "turn": now.number,
@@ -365,13 +365,13 @@ def headline(turns: Sequence[Sample], marks: Sequence[Mark], say: Callable[[str]
         "peak": figures.percent(peak.utilisation, 0),
         "peak_turn": peak.number,
     }
-    sentences = [say("{now} of the {window} window at turn {turn}.")]
+    sentences = [gettext("{now} of the {window} window at turn {turn}.")]
     if peak.number != now.number:
         sentences.append(
             {
-                "alert": say("Peak {peak} at turn {peak_turn}, over the 80 % alert."),
-                "watch": say("Peak {peak} at turn {peak_turn}, over the 70 % alert."),
-            }.get(pressure(peak.utilisation), say("Peak {peak} at turn {peak_turn}."))
+                "alert": gettext("Peak {peak} at turn {peak_turn}, over the 80 % alert."),
+                "watch": gettext("Peak {peak} at turn {peak_turn}, over the 70 % alert."),
+            }.get(pressure(peak.utilisation), gettext("Peak {peak} at turn {peak_turn}."))
         )
     compactions = [mark for mark in marks if mark.kind == "compaction"]
     if compactions:
@@ -381,5 +381,5 @@ def headline(turns: Sequence[Sample], marks: Sequence[Mark], say: Callable[[str]
             "before": figures.tokens(last.tokens_before),
             "after": figures.tokens(last.tokens_after),
         }
-        sentences.append(say("Last compaction before turn {last}: {before} to {after}."))
+        sentences.append(gettext("Last compaction before turn {last}: {before} to {after}."))
     return " ".join(sentence.format(**values) for sentence in sentences)

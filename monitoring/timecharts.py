@@ -256,7 +256,7 @@ def fullness(counts: Sequence[int], mean: float | None) -> Drawn:
     watch, alert = round(series.WATCH * len(counts)), round(series.ALERT * len(counts))
     rows: Rows = tuple(
         (
-            f"{index * width} to {(index + 1) * width} %" if index < len(counts) - 1 else f"over {index * width} %",
+            f"{index * width}–{(index + 1) * width} %" if index < len(counts) - 1 else f"≥ {index * width} %",
             (n if index < watch else 0, n if watch <= index < alert else 0, n if index >= alert else 0),
         )
         for index, n in enumerate(counts)

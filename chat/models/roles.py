@@ -1,11 +1,14 @@
 """The three roles of staff: who looks, who operates, who cuts. Made by every migrate that finds one missing.
 
+Whoever looks sees the operator's pages as well, and whoever operates acknowledges their alerts: the permissions for
+that are monitoring's, known here by their names.
+
 One that is there is left as its administrator made it. Whoever gives a role must also make its bearer staff.
 """
 
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import apps
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 from django.db import connections
@@ -13,7 +16,8 @@ from django.db import connections
 from chat.models.surgery import PERMISSIONS
 
 _LOOKED_AT = ("audit", "batch", "batchitem", "chatsession", "document", "fact", "job", "manifest", "notice", "summary")
-VIEWER = frozenset(f"view_{name}" for name in (*_LOOKED_AT, "turn", "worker"))
+APPS = ("chat", "monitoring")
+VIEWER = frozenset(f"view_{name}" for name in (*_LOOKED_AT, "turn", "worker", "modelcall"))
 # What reads or writes words, or can't be taken back.
 SURGEON_ONLY = frozenset(
     {
@@ -21,12 +25,12 @@ SURGEON_ONLY = frozenset(
         *("surgery_export", "surgery_repair", "surgery_erase"),
     }
 )
-OPERATOR = VIEWER | {name for name, _ in PERMISSIONS} - SURGEON_ONLY
+OPERATOR = VIEWER | {"handle_alert", *(name for name, _ in PERMISSIONS)} - SURGEON_ONLY
 SURGEON = OPERATOR | SURGEON_ONLY
 ROLES = {"viewer": VIEWER, "operator": OPERATOR, "surgeon": SURGEON}
 
 
-def install(app_config: AppConfig, *, using: str = "default", **_kwargs: Any) -> None:
+def install(*, using: str = "default", **_kwargs: Any) -> None:
     """Make the missing roles in the database `using`. A post_migrate receiver."""
     if "auth_group" not in connections[using].introspection.table_names():
         return  # migrated back to nothing
@@ -36,10 +40,11 @@ def install(app_config: AppConfig, *, using: str = "default", **_kwargs: Any) ->
     if not missing:
         return
     # Django makes them for its own receiver's turn, which comes after this one.
-    create_permissions(app_config, verbosity=0, using=using)
+    for label in APPS:
+        create_permissions(apps.get_app_config(label), verbosity=0, using=using)
     known = dict(
         Permission.objects.using(using)
-        .filter(content_type__app_label="chat", codename__in=SURGEON)
+        .filter(content_type__app_label__in=APPS, codename__in=SURGEON)
         .values_list("codename", "pk")
     )
     made = groups.bulk_create([Group(name=name) for name in missing])

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, Min, Sum
+from django.db.models import Case, Count, F, Max, Min, Q, Sum, When
 from django.utils import timezone
 
 from chat.context import forgetting
@@ -89,14 +89,33 @@ def notices(session: UUID) -> list[Row]:
 
 
 def work(session: UUID) -> list[Row]:
-    """The running totals of a session, as one row; none for a session that is gone."""
+    """The running totals of a session, as one row; none for a session that is gone. A turn has two `messages`, one
+    that is not answered yet has one."""
     held = ChatSession.objects.filter(pk=session)
-    told = list(held.values("mode", "turns_active", "turns_total", "compactions", "trims", "created_at", "updated_at"))
-    active = Summary.objects.filter(session=session, state=Summary.State.ACTIVE)
-    return [
-        row | {"compressed": sum(last - first + 1 for first, last in active.values_list("first", "last"))}
-        for row in told
-    ]
+    waits = Case(When(head__status__in=Turn.LIVE, then=1), default=0)
+    fields = ("mode", "turns_active", "turns_total", "compactions", "trims", "created_at", "updated_at")
+    told = list(held.annotate(messages=F("turns_active") * 2 - waits).values(*fields, "messages"))
+    return [row | {"compressed": _compressed(Q(session=session))} for row in told]
+
+
+def person(user: int) -> list[Row]:
+    """The same of all sessions of a user together, as one row; none for whom nothing is kept."""
+    told = ChatSession.objects.filter(owner=user, deleted_at__isnull=True).aggregate(
+        sessions=Count("pk"), turns_active=Sum("turns_active"), turns_total=Sum("turns_total"),
+        compactions=Sum("compactions"), trims=Sum("trims"), created_at=Min("created_at"), updated_at=Max("updated_at"),
+        waiting=Count("pk", filter=Q(head__status__in=Turn.LIVE)),
+    )  # fmt: skip
+    if not told["sessions"]:
+        return []
+    messages = 2 * told["turns_active"] - told.pop("waiting")
+    kept = Q(session__owner=user, session__deleted_at__isnull=True)
+    return [told | {"messages": messages, "compressed": _compressed(kept)}]
+
+
+def _compressed(kept: Q) -> int:
+    """Turns that active summaries stand for."""
+    active = Summary.objects.filter(kept, state=Summary.State.ACTIVE)
+    return active.aggregate(sum=Sum(F("last") - F("first") + 1))["sum"] or 0
 
 
 def fate(session: UUID, turn: int) -> list[Row]:

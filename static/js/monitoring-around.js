@@ -47,15 +47,14 @@ const padding = (model) => ({
   bottom: laneOf(model) < 0 ? 0 : LANE + 6,
 });
 
+// The name of a line stands on it, or hangs from it where the next line is too near.
 function limits(chart, model, colors) {
   const { ctx: context, chartArea: area, scales } = chart;
-  let before = Infinity;
-  for (const [value, name, code] of model.limits) {
-    const y = scales.y.getPixelForValue(value);
-    const left = Math.abs(before - y) >= LINE; // else two names would lie on each other
-    line(context, area, y, colors[code]);
-    write(context, name, left ? area.left + 4 : area.right - 4, y - 8, colors[code], { bold: true, halo: colors.card, align: left ? "left" : "right" });
-    before = left ? y : Infinity;
+  const lines = model.limits.map(([value, name, code]) => ({ y: scales.y.getPixelForValue(value), name, tint: colors[code] }));
+  for (const { y, name, tint } of lines) {
+    const hangs = lines.some((other) => y > other.y && y - other.y < LINE + 3);
+    line(context, area, y, tint);
+    write(context, name, area.left + 4, hangs ? y + 9 : y - 8, tint, { bold: true, halo: colors.card });
   }
   if (model.unit === "change") line(context, area, scales.y.getPixelForValue(0), colors.soft, []);
   model.uprights.forEach(([index, name, code], at) => {
@@ -143,7 +142,10 @@ function names(chart, model, colors) {
   let free = area.bottom - 4;
   for (const one of labels.sort((left, right) => right.y - left.y)) {
     const at = Math.min(one.y, free);
-    write(context, one.name, x, at, one.tint, { bold: one.bold });
+    // What is wider than the margin begins earlier: a figure must not lose its end.
+    context.font = `${one.bold ? "600 " : ""}${context.canvas.dataset.font}`;
+    const start = Math.min(x, chart.width - 2 - context.measureText(one.name).width);
+    write(context, one.name, start, at, one.tint, { bold: one.bold, halo: colors.card });
     free = at - LINE;
   }
 }

@@ -63,10 +63,10 @@ export function write(context, text, x, y, color, { bold = false, align = "left"
   context.textAlign = align;
   context.textBaseline = "middle";
   if (halo) {
-    context.lineWidth = 4;
-    context.lineJoin = "round";
-    context.strokeStyle = halo;
-    context.strokeText(text, x, y);
+    // A plate, not an outline: a line of the grid would go on between the letters.
+    const width = context.measureText(text).width;
+    context.fillStyle = halo;
+    context.fillRect((align === "right" ? x - width : x) - 2, y - 6.5, width + 4, 12);
   }
   context.fillStyle = color;
   context.fillText(text, x, y);

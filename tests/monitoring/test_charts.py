@@ -130,7 +130,8 @@ def test_sessions_are_shown_by_bins_whose_limits_stand_between_them():
     drawn = timecharts.fullness([5, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 2, 0, 0, 1], 0.2)
     assert [upright[0] for upright in drawn.uprights] == [14, 16]
     assert plain(drawn.say) == "15 sessions; 6 over 70 %, 3 of them over 80 %."
-    assert drawn.rows[14] == ("70 to 75 %", (0, 3, 0))
+    assert drawn.rows[14] == ("70–75 %", (0, 3, 0))
+    assert drawn.rows[19] == ("≥ 95 %", (0, 0, 1))
     assert drawn.header[0] == "bin"
 
 

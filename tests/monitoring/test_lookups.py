@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from chat.models import ChatSession, Job, Manifest, Turn
 from monitoring import lookups
@@ -30,16 +31,20 @@ def test_a_session_shows_its_versions_notices_totals_and_what_became_of_a_turn(c
     newest.save(force_insert=True)
     Job.objects.create(kind="compact", session=session)
     for number in (5, 6):
-        tell(number, session=session.pk, input=160_000)
+        tell(number, session=session.pk, user=session.owner_id, input=160_000, at=timezone.now())
     client.force_login(olga)
     words = text(client.get(reverse("monitoring:session", args=[session.pk]), {"turn": "2"}))
     assert re.search(r"S\d+ v1 1 to 4 ✓ active 80 30", words)
     assert "compressed 1 to 4 8.0 k → 300" in words
     assert "Turns compressed 4 of 6" in words
+    assert "Turns 6 of 6 ever Messages 12 " in words
     assert "Turn 2 was word for word up to turn 2; since turn 6 it is summarised by S1: it was compressed" in words
     overview = text(client.get(reverse("monitoring:sessions"), {"state": "failing"}))
     assert "strategy failing: it grows faster than it is compressed" in overview
     assert "queued for" in overview
+    theirs = text(client.get(reverse("monitoring:user", args=[session.owner_id])))
+    assert "Conversations 1 Turns 6 of 6 ever Messages 12 Turns compressed 4 of 6 Compactions 1 + 0 trims" in theirs
+    assert lookups.rows("person", 10**9) == []
     assert lookups.rows("work", ChatSession(pk="00000000-0000-4000-8000-000000000000").pk) == []
 
 

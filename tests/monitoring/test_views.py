@@ -337,6 +337,9 @@ def test_the_list_shows_the_newest_first_and_the_fullest_on_request(operator, te
     assert [row.session for row in response.context["page"]] == [full, fresh]
     assert "2 sessions with calls; 1 over 70 % , 1 over 80 %" in text(response)
     assert reverse("monitoring:session", args=[full]) in response.content.decode()
+    for query, name in (("", "all"), ("?span=7d", "all-7d"), ("?state=soon", "soon-24h")):
+        file = operator.get(reverse("monitoring:sessions_csv") + query)
+        assert file["Content-Disposition"] == f'attachment; filename="monitoring-sessions-{name}.csv"'
 
 
 def test_a_session_whose_window_is_unknown_is_not_the_fullest(operator, tell):
@@ -362,7 +365,7 @@ def test_the_list_goes_on_over_pages(operator, tell):
 # --- the admin
 
 
-@pytest.mark.parametrize("name", ["modelcall", "contextevent", "sessiongauge"])
+@pytest.mark.parametrize("name", ["modelcall", "contextevent", "sessiongauge", "userday", "eventhour"])
 def test_the_admin_shows_rows_and_lets_nobody_change_them(operator, tell, happen, name):
     tell(1)
     happen(1)
@@ -390,3 +393,13 @@ def test_what_is_drawn_has_numbers_that_no_language_rewrites(operator, tell):
         assert 'lang="de"' in page.content.decode()
         assert drawn
         assert [number for number in drawn if "," in number] == []
+
+
+def test_what_a_chart_and_a_count_say_is_said_in_german_too(operator, tell, happen):
+    tell(1)
+    tell(2)
+    happen(2)
+    words = text(operator.get(PAGE, headers={"Accept-Language": "de"})).replace("\u00a0", " ")
+    assert "des Fensters von 200 k in Runde 2." in words
+    assert "Letzte Verdichtung vor Runde" in words
+    assert "2 Antworten" in words
