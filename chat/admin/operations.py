@@ -114,8 +114,9 @@ def _apply(request: HttpRequest, session_id: UUID, operation: Operation) -> Http
 
 
 def _file(session_id: UUID, result: Result) -> HttpResponse:
+    ending = "md" if result.target.get("format") == "markdown" else "json"
     answer = HttpResponse("".join(result.content or ()), content_type="application/octet-stream")
-    answer["Content-Disposition"] = f'attachment; filename="session-{bars.short(session_id)}.json"'
+    answer["Content-Disposition"] = f'attachment; filename="session-{bars.short(session_id)}.{ending}"'
     answer["Cache-Control"] = "no-store"
     return answer
 
@@ -129,11 +130,19 @@ def _again(session_id: UUID, operation: Operation, given: Mapping[str, str]) -> 
     return told(preview, gauges.of([session_id]).get(session_id, gauges.Gauge()))
 
 
+def _parts(preview: Preview) -> list[tuple[str, str, str]]:
+    return [
+        (word, bars.tokens(getattr(preview.before, name)), bars.tokens(getattr(preview.after, name)))
+        for word, name in (("word for word", "verbatim"), ("summaries", "summaries"), ("documents", "documents"))
+    ]
+
+
 def told(preview: Preview, gauge: gauges.Gauge) -> dict[str, Any]:
     """A preview in the page's words."""
     window = gauge.window or max(preview.before.total, preview.after_high, 1)
     bar = bars.Bar(preview.before.total / window, preview.after_low / window, preview.after_high / window)
     after = bars.span(preview.after_low, preview.after_high)
+    expected = preview.after_low != preview.after_high
     return {
         "preview": preview,
         "bar": bar.svg(f"before {bars.tokens(preview.before.total)}, after {after} of {bars.tokens(window)} tokens"),
@@ -141,11 +150,9 @@ def told(preview: Preview, gauge: gauges.Gauge) -> dict[str, Any]:
         "before": bars.tokens(preview.before.total),
         "before_share": bars.percent(preview.before.total / window),
         "after": after,
-        "freed": bars.tokens(max(0, preview.before.total - preview.after_high)),
-        "parts": [
-            (word, bars.tokens(getattr(preview.before, name)), bars.tokens(getattr(preview.after, name)))
-            for word, name in (("word for word", "verbatim"), ("summaries", "summaries"), ("documents", "documents"))
-        ],
+        "freed": ("~" if expected else "") + bars.tokens(max(0, preview.before.total - preview.after_high)),
+        # What takes a model is only planned: nobody knows its parts yet.
+        "parts": [] if expected else _parts(preview),
     }
 
 

@@ -20,7 +20,7 @@ from chat.admin import bars, desk, gauges, operations, results
 from chat.admin.results import undo_link
 from chat.models import Audit, Batch, BatchItem
 from chat.surgery import batches, operating, registry
-from chat.surgery.values import Kind, Refused
+from chat.surgery.values import Kind, Operation, Refused
 
 
 class Kept(admin.ModelAdmin):
@@ -54,7 +54,7 @@ class AuditAdmin(Kept):
     change_list_template = "admin/chat/records.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Audit]:
-        return super().get_queryset(request).select_related("undone_by").defer("before", "after")
+        return super().get_queryset(request).select_related("undone_by", "batch").defer("before", "after")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Audit], search_term: str
@@ -187,6 +187,8 @@ def standing(request: HttpRequest, batch: Batch) -> dict[str, Any]:
         {name: getattr(found, name) for name in ("done", "nothing", "refused", "failed", "cancelled", "due")}
     )
     over = sum(sums.values()) - sums["due"]
+    if not sums["due"]:
+        batch.refresh_from_db(fields=["state", "finished_at"])  # the last one ended since it was read
     running = batch.state == Batch.State.RUNNING
     rate = over / found.seconds if found.seconds and over else 0
     left = round(sums["due"] / rate) if running and rate else None
@@ -206,9 +208,16 @@ def standing(request: HttpRequest, batch: Batch) -> dict[str, Any]:
         "spent": _spent(batch),
         "title": _title(batch),
         "may_operate": operation is not None and operating.allowed(request.user, batch.operation),
-        "undoable": operation is not None and operation.kind == Kind.UNDOABLE and sums["done"] and not batch.undo_of_id,
-        "done": sums["done"],
+        "undoable": 0 if running else _undoable(batch, operation),
     }
+
+
+def _undoable(batch: Batch, operation: Operation | None) -> int:
+    """Of how many conversations something of it is left to take back."""
+    if operation is None or operation.kind != Kind.UNDOABLE or batch.undo_of_id:
+        return 0
+    left = Audit.objects.filter(batch=batch, session__isnull=False, undo_of__isnull=True, undone_by__isnull=True)
+    return left.values("session").distinct().count()
 
 
 def _tokens(batch: Batch) -> tuple[str, str]:

@@ -78,7 +78,7 @@ def _row(item: BatchItem, entry: Audit | None) -> dict[str, Any]:
         "before": bars.tokens(item.tokens_before),
         "after": bars.tokens(item.tokens_after),
         "took": bars.seconds(item.seconds),
-        "code": item.code.replace("_", " "),
+        "code": "" if item.state == BatchItem.State.NOTHING else item.code.replace("_", " "),
         "kept": item.state in (BatchItem.State.FAILED, BatchItem.State.REFUSED),
         "back": undo_link(entry) if entry else "",
     }

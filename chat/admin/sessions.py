@@ -101,7 +101,8 @@ class ChatSessionAdmin(admin.ModelAdmin):
 
     def _sorted_by_fullness(self, request: HttpRequest) -> tuple[bool, str]:
         """Whether the list is sorted by utilisation at all; and the address's word where that is the first column."""
-        column = str(self.list_display.index("fullness") + 1)
+        # Whoever may do nothing to many has no column of boxes before the others.
+        column = str(self.list_display.index("fullness") + bool(self.get_actions(request)))
         words = request.GET.get("o", "").split(".")
         return any(word.lstrip("-") == column for word in words), words[0] if words[0].lstrip("-") == column else ""
 

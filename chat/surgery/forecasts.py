@@ -17,6 +17,7 @@ from chat.flow import control
 from chat.models import ChatSession, Manifest, Summary, Turn
 from chat.store import outline, switches
 from chat.store.portable.storing import counter_of
+from chat.store.standing import Standing
 from chat.surgery.values import Weight
 from chat.surgery.weighing import portions
 
@@ -83,12 +84,27 @@ def _forecast(
     plan = control.preview_of(session, own, sizes, told.taken, model) if own else None
     if plan is None:
         return None
-    rest = tokens - plan.leave
+    rest = tokens - leaving(session, sizes, told.taken, plan)
     return Forecast(
         low=max(0, rest + plan.low),
         high=max(0, rest + plan.high),
         cost_low=plan.cost_low,
         cost_high=plan.cost_high,
+    )
+
+
+def leaving(
+    session: ChatSession, sizes: Sequence[Size], taken: Sequence[tuple[int, int]], plan: control.Preview
+) -> int:
+    """Tokens that leave the next request: of the turns that a plan covers those that are sent word for word now. After
+    a trim, or by a sliding window, others are not."""
+    stands = Standing.of(session)
+    return sum(
+        one.tokens
+        for one in sizes
+        if one.number < plan.keep_from
+        and stands.holds(one.number)
+        and not (one.pinned or one.excluded or any(first <= one.number <= last for first, last in taken))
     )
 
 

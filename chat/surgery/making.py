@@ -5,7 +5,7 @@ from typing import Any
 
 from chat.flow import control
 from chat.models import ChatSession, Summary
-from chat.store import coverage
+from chat.store import coverage, outline
 from chat.surgery import forecasts
 from chat.surgery.memory import SUMMARY, TOLD, active
 from chat.surgery.sentences import price
@@ -21,17 +21,19 @@ def compact(session: ChatSession, values: Mapping[str, Any]) -> Done:
     plan = control.preview(session, figures(session), model)
     if plan is None:
         raise Refused("nothing", "There is nothing to compact: what stands word for word is needed or too little.")
-    now = weigh(session)
+    sketch = outline.read(session.pk)
+    rest = weigh(session).total - forecasts.leaving(session, sketch.sizes, sketch.taken, plan)
+    parts = "one part" if plan.parts == 1 else f"{plan.parts} parts"
     says = (
-        f"Turns {plan.first}-{plan.last} are summarised in {plan.parts} parts; the rest stays word for word.",
+        f"Turns {plan.first}-{plan.last} are summarised in {parts}; the rest stays word for word.",
         f"Price: {price(plan.cost_low, plan.cost_high)}, by {model}.",
     )
     return Done(
         target={"turns": [[plan.first, plan.last]]},
         turns=plan.last - plan.first + 1,
         says=says,
-        low=max(0, now.total - plan.leave + plan.low),
-        high=max(0, now.total - plan.leave + plan.high),
+        low=max(0, rest + plan.low),
+        high=max(0, rest + plan.high),
     )
 
 

@@ -216,7 +216,8 @@ def _preview(session: ChatSession, operation: Operation, try_it: Any, name: str 
     leaves, returns = weighing.changes(session.pk, turns_before, weighing.sent(session))
     low = after.total if done.low is None else done.low
     if done.low is not None:
-        leaves = tuple((first, last, "summarised") for first, last in done.target.get("turns", ()))
+        planned = [(first, last) for first, last in done.target.get("turns", ())]
+        leaves = tuple((*one, "summarised") for one in weighing.within(turns_before, planned))
     return Preview(
         operation=name or operation.name,
         session=session.pk,

@@ -46,5 +46,5 @@ def release(session: ChatSession, values: Mapping[str, Any]) -> Done:
         state=Job.State.DUE, owner="", lease_until=None, run_after=Now()
     )
     says = [f"Turn {number} waits for a runner again, and is answered from the beginning." for number in turns]
-    says += [f"{len(jobs)} background jobs are due again."] if jobs else []
+    says += [f"{len(jobs)} background job{'s are' if len(jobs) > 1 else ' is'} due again."] if jobs else []
     return Done(target={"turns": turns, "jobs": jobs}, turns=len(turns), says=tuple(says))

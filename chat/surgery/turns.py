@@ -127,7 +127,8 @@ def restore(session: ChatSession, values: Mapping[str, Any]) -> Done:
     for first, last in values["turns"]:
         price = control.price_of_restoring(session, first, last, known)
         if price is None:
-            raise Refused("nothing", f"No summary stands for any of the turns {first}-{last}.")
+            these = f"turn {first}" if first == last else f"any of the turns {first}-{last}"
+            raise Refused("nothing", f"No summary stands for {these}.")
         if not price.fits:
             raise undoing.DoesNotFit(price.tokens_after, price.most)
         done = undoing.restore(session.pk, first, last, most=price.most)
@@ -146,5 +147,6 @@ def drop_documents(session: ChatSession, values: Mapping[str, Any]) -> Done:
     documents.standing(session.pk).model.objects.filter(pk__in=[pk for pk, _ in rows]).update(removed_at=Now())
     # The first message of every request begins with them: all of it is written to the cache anew.
     ChatSession.objects.filter(pk=session.pk).update(context_version=F("context_version") + 1)
-    says = f"{len(rows)} of {len(rows)} documents with {sum(tokens for _, tokens in rows):,} tokens are taken out."
+    what = "The document" if len(rows) == 1 else f"All {len(rows)} documents"
+    says = f"{what} with {sum(tokens for _, tokens in rows):,} tokens {'is' if len(rows) == 1 else 'are'} taken out."
     return Done(target={"documents": [pk for pk, _ in rows]}, says=(says,))

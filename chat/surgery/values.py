@@ -10,6 +10,7 @@ from chat.store.ranges import Ranges, join
 
 MOST_CHARACTERS = 20_000
 MOST_TURNS = 1_000
+UNBOUNDED = 2**31 - 1
 
 
 class Kind(StrEnum):
@@ -47,12 +48,17 @@ class Parameter:
     choices: tuple[tuple[str, str], ...] = ()
     required: bool = True
     least: int = 1
-    most: int = 2**31 - 1
+    most: int = UNBOUNDED
 
     @property
     def text(self) -> bool:
         """Whether it holds words."""
         return self.kind == "text"
+
+    @property
+    def bound(self) -> int | None:
+        """The largest number that is taken; None where any is."""
+        return None if self.kind != "number" or self.most == UNBOUNDED else self.most
 
     def clean(self, given: Any) -> Any:
         """The value as operations take it. Raises Refused."""
@@ -75,7 +81,8 @@ class Parameter:
     def _number(self, given: str) -> int:
         number = int(given) if given.isdecimal() and len(given) < 19 else -1
         if (self.kind == "number" and not self.least <= number <= self.most) or number < 0:
-            raise Refused("bad_parameters", f"{self.label}: a whole number from {self.least:,} on is needed.")
+            bounds = f"from {self.least:,} " + ("on" if self.bound is None else f"to {self.bound:,}")
+            raise Refused("bad_parameters", f"{self.label}: a whole number {bounds} is needed.")
         return number
 
     def _turns(self, given: str) -> Ranges:

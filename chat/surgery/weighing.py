@@ -53,14 +53,15 @@ def changes(
     excluded = [(one.number, one.number) for one in marks.sizes(session_id) if one.excluded]
     told = coverage.covered(session_id)
     left: list[tuple[int, int, str]] = []
-    left += [(*one, "excluded") for one in _within(gone, excluded)]
+    left += [(*one, "excluded") for one in within(gone, excluded)]
     rest = ranges.without(gone, excluded)
-    left += [(*one, "summarised") for one in _within(rest, told)]
+    left += [(*one, "summarised") for one in within(rest, told)]
     left += [(*one, "omitted") for one in ranges.without(rest, told)]
     return tuple(sorted(left)), tuple(ranges.without(after, before))
 
 
-def _within(some: Ranges, others: Sequence[tuple[int, int]]) -> Ranges:
+def within(some: Ranges, others: Sequence[tuple[int, int]]) -> Ranges:
+    """What of `some` lies in `others`."""
     return ranges.without(some, ranges.without(some, others))
 
 

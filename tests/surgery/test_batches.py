@@ -244,6 +244,9 @@ def test_totals_of_many_are_those_of_each(alice: Any, surgeon: Any) -> None:
     sick = patient(alice)
     all_of = [sick, *(conversation(alice, count) for count in (0, 1, 12)), patient(alice), conversation(alice, 24)]
     compress(all_of[-1], (5, 12))  # with turns before it that none stands for
+    trimmed = conversation(alice, 20)
+    ChatSession.objects.filter(pk=trimmed.pk).update(window_from=15, restored=[[3, 4]])
+    all_of.append(trimmed)
     branches.new_turn(reread(all_of[2]), prompt="?", client_id=uuid.uuid4(), tokens=5)
     Manifest.objects.create(
         turn=turn(sick, 30), context_version=1, model="large", window=16_000, window_from=1, ranges=[], parts=[],

@@ -294,8 +294,14 @@ def test_a_preview_says_which_turns_leave_the_models_view_and_how(session: ChatS
     assert (back.leaves, back.returns) == ((), ((9, 14),))
     out = operating.plan(session.pk, "exclude", {"turns": "28"})
     assert out.leaves == ((28, 28, "excluded"),)
+    assert operating.plan(session.pk, "rebuild_summary", case(session, "rebuild_summary")).leaves == ()
     many = operating.plan(session.pk, "compact", {})
+    assert many.leaves
     assert many.after_low < many.after_high < many.before.total
+    # What a trim took out of the request does not leave it once more.
+    operating.perform(reread(session), registry.get("trim"), {"turns": 2}, actor=None, reason=WHY)
+    again = operating.plan(session.pk, "compact", {})
+    assert again.before.total < again.after_low
 
 
 def test_a_stuck_turn_is_cancelled_and_a_lease_let_go(session: ChatSession, surgeon: Any) -> None:

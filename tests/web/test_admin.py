@@ -121,7 +121,7 @@ def test_the_list_finds_what_is_full_what_is_stuck_and_whose_it_is(
 
 
 def test_the_list_by_utilisation_goes_on_over_its_pages_and_ends_with_those_that_nobody_knows(
-    surgeon: Client, alice: Any, monkeypatch: pytest.MonkeyPatch
+    surgeon: Client, alice: Any, monkeypatch: pytest.MonkeyPatch, django_user_model: Any
 ) -> None:
     monkeypatch.setattr(ChatSessionAdmin, "list_per_page", 2)
     made = [conversation(alice) for _ in range(6)]
@@ -135,6 +135,10 @@ def test_the_list_by_utilisation_goes_on_over_its_pages_and_ends_with_those_that
     assert in_order(surgeon, "o=3&p=1") == [made[0].pk.hex[:6], made[2].pk.hex[:6]]
     assert ids(surgeon, "o=3&over=80&p=1") == {*ends}
     assert len(in_order(surgeon, "o=1.-3&p=2")) == 2
+    # Whoever only looks has no boxes to tick, and so one column less before it.
+    viewer = staff(django_user_model, "viewer")
+    assert in_order(viewer, "o=-2&p=1") == down[:2]
+    assert len(in_order(viewer, "o=1.-2&p=2")) == 2
 
 
 def test_a_page_of_the_list_takes_as_many_statements_for_forty_as_for_two(surgeon: Client, alice: Any) -> None:
@@ -259,6 +263,10 @@ def test_each_deed_needs_its_own_permission(session: ChatSession, django_user_mo
             assert viewer.post(address, body).status_code == 403, address
     archivist = staff(django_user_model, "", "view_chatsession", "surgery_archive")
     assert archivist.get(f"{own}/operate/archive/").status_code == 200
+    # Nobody is sent to pages that refuse them.
+    for address in (LIST, f"{own}/change/"):
+        assert "/monitoring/" in viewer.get(address).content.decode()
+        assert "/monitoring/" not in archivist.get(address).content.decode()
     assert archivist.get(f"{own}/operate/trim/").status_code == 403
     blind = staff(django_user_model, "", "surgery_archive")
     assert blind.get(f"{own}/operate/archive/").status_code == 403
@@ -277,6 +285,12 @@ def test_a_post_without_the_token_of_the_form_is_refused(session: ChatSession, o
         forged = client.post(address, {"step": "apply", "reason": "x-y-z"}, headers={"x-forwarded-proto": "https"})
         assert forged.status_code == 403
     assert not Audit.objects.exists()
+
+
+def test_every_page_of_the_administration_names_its_icon_once(surgeon: Client, session: ChatSession) -> None:
+    own = [f"{LIST}{session.pk}/change/", "/admin/chat/audit/", LIST]
+    for address in ("/admin/", "/admin/password_change/", "/admin/chat/", *own):
+        assert surgeon.get(address, follow=True).content.decode().count('rel="icon"') == 1, address
 
 
 # --- deeds ------------------------------------------------------------------------------------------------------
@@ -308,6 +322,9 @@ def test_an_operation_is_previewed_done_with_a_reason_and_taken_back(surgeon: Cl
     assert f"Entry {entry.pk} in the audit" in done.content.decode()
     back = f"/admin/chat/audit/{entry.pk}/undo/"
     assert "Take back: 1 session" in surgeon.get(back).content.decode()
+    unsaid = surgeon.post(back, {"reason": "   "}).content.decode()
+    assert "Say why" in unsaid
+    assert "Take back: 1 session" in unsaid, "the form is still there"
     surgeon.post(back, {"reason": "too much"})
     session.refresh_from_db()
     assert session.window_from == 9
@@ -319,6 +336,26 @@ def test_an_operation_is_previewed_done_with_a_reason_and_taken_back(surgeon: Cl
     assert "too much" not in found
     assert surgeon.get(f"{LIST}{session.pk}/operate/nothing/").status_code == 404
     assert surgeon.get(f"{LIST}{uuid.uuid4()}/change/").status_code == 404
+
+
+def test_a_form_says_its_bounds_a_file_has_its_ending_and_what_is_not_known_yet_is_not_told(
+    surgeon: Client, session: ChatSession
+) -> None:
+    own = f"{LIST}{session.pk}/operate"
+    wrong = surgeon.post(f"{own}/marks/", {"step": "preview", "soft": "99", "hard": ""}).content.decode()
+    assert "a whole number from 10 to 95 is needed" in wrong
+    assert 'min="10" max="95"' in wrong
+    for form, ending in (("json", "json"), ("markdown", "md")):
+        html = surgeon.post(f"{own}/export/", {"step": "preview", "format": form}).content.decode()
+        assert '<th scope="row">word for word</th>' in html
+        body = {"step": "apply", "format": form, "stamp": hidden(html, "stamp"), "reason": "ticket 7"}
+        answer = surgeon.post(f"{own}/export/", body)
+        assert answer["Content-Disposition"].endswith(f'.{ending}"')
+    # What a model will write has no parts before it is written.
+    ChatSession.objects.filter(pk=session.pk).update(model="large")
+    html = surgeon.get(f"{own}/compact/").content.decode()
+    assert "are summarised in" in html
+    assert '<th scope="row">word for word</th>' not in html
 
 
 def test_many_are_chosen_previewed_and_started_and_the_page_follows_them(
@@ -381,6 +418,15 @@ def test_a_batch_tells_what_each_took_shows_all_of_it_and_gives_it_out(
     assert {'<td class="r">0.3\u00a0s</td>', '<td class="r">3.2\u00a0s</td>', '<td class="r">–</td>'} <= set(
         re.findall(r'<td class="r">[^<]*</td>', whole)
     )
+    assert "Undo all" not in first, "nothing that was done is written down"
+    done = [
+        Audit.objects.create(operation="trim", session=one, batch=batch, reason="Alert.")
+        for one in batch.items.values_list("session", flat=True)[:2]
+    ]
+    assert "Undo all 2" in surgeon.get(f"{address}change/").content.decode()
+    for entry, left in zip(done, (True, False), strict=True):
+        Audit.objects.create(operation="undo", session=entry.session, undo_of=entry, reason="Wrong one.")
+        assert ("Undo all 1" in surgeon.get(f"{address}change/").content.decode()) == left
     file = surgeon.get(f"{address}csv/")
     assert file["Content-Disposition"] == f'attachment; filename="batch-{batch.pk}-trim.csv"'
     lines = list(csv.reader(file.content.decode().splitlines()))
