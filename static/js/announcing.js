@@ -16,9 +16,12 @@ export const announce = (text) => {
   timer = setTimeout(() => (region.textContent = text), region.textContent ? 0 : AGAIN_MS);
 };
 
-// A reply as it ended; what is wrong with it is said by its own alert.
+// A reply as it ended, without the words of our own buttons in it; what is wrong with it is said by its own alert.
 export const announceReply = (article) => {
+  const buttons = article.querySelectorAll(".reply button");
+  for (const button of buttons) button.hidden = true;
   const words = [...article.querySelectorAll(".reply, .cut:not([role=alert]) p")].map((part) => part.innerText.trim());
+  for (const button of buttons) button.hidden = false;
   const text = words.filter(Boolean).join("\n");
   if (text) announce(text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text);
 };

@@ -170,13 +170,13 @@ export class Composer {
 
   #draw() {
     const queues = Boolean(this.later) && (this.running || (Boolean(this.pending) && !this.#mine));
-    const name = queues ? this.say.sayQueue : this.say.saySend;
+    // Its name is always the same; what it does now is said beside it.
+    const title = queues ? this.say.sayQueue : this.say.saySend;
     this.box.readOnly = this.#mine && !this.ended;
     this.stopButton.hidden = !this.running;
     this.button.disabled = this.#mine || this.ended || !this.box.value.trim();
-    if (this.button.title !== name) {
-      this.button.title = name;
-      this.button.setAttribute("aria-label", name);
+    if (this.button.title !== title) {
+      this.button.title = title;
       this.button.querySelector("use").setAttribute("href", queues ? "#i-queue" : "#i-send");
     }
     if (CSS.supports("field-sizing", "content")) return;

@@ -3,8 +3,11 @@
 const SHOWN_MS = 1500;
 
 export const write = async (text) => {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // Plain http on another machine's name has no clipboard.
+  try {
+    return await navigator.clipboard.writeText(text);
+  } catch {
+    // Plain http on another machine's name has no clipboard, and a browser may refuse it: the old way asks nobody.
+  }
   const box = document.createElement("textarea");
   box.value = text;
   document.body.append(box);

@@ -7,11 +7,17 @@ export const dialogs = () => {
     const dialog = opener && document.getElementById(opener.dataset.dialog);
     if (!dialog) return;
     event.preventDefault();
-    // A menu that holds the opener closes under the dialog: focus goes back to what opened the menu.
+    // A menu that holds the opener closes under the dialog: focus goes back to what opened the menu. What was replaced
+    // meanwhile is looked for again; where nothing like it is left, one goes on writing.
     const menu = opener.closest("[popover]");
-    const back = (menu && document.querySelector(`[popovertarget="${menu.id}"]`)) ?? opener;
+    const buttonOf = ({ id }) => document.querySelector(`[popovertarget="${id}"]`);
+    const same = () => (opener.isConnected ? opener : document.getElementById(opener.id));
     menu?.hidePopover();
-    dialog.addEventListener("close", () => back.focus(), { once: true });
+    dialog.addEventListener(
+      "close",
+      () => ((menu && buttonOf(menu)) ?? same() ?? document.getElementById("message"))?.focus(),
+      { once: true },
+    );
     dialog.showModal();
   });
   // A click beside the box closes it.

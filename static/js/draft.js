@@ -46,7 +46,7 @@ export const drafting = (form) => {
   const draw = () => {
     const gauge = document.querySelector("#gauge .gauge");
     if (!gauge) return;
-    const { window: whole, used, exact, free, unit: step, near, left, ratios, sayTitle, sayHover } = gauge.dataset;
+    const { window: whole, used, exact, free, freeShare, unit: step, near, left, ratios, sayTitle, sayHover } = gauge.dataset;
     const files = attached();
     const unit = Number(step);
     const words = box.value.trim() ? estimate(box.value, ratios.split(" ").map(Number)) : 0;
@@ -68,19 +68,20 @@ export const drafting = (form) => {
 
     const row = document.getElementById("draft-row");
     row.hidden = !draft;
-    const part = (count) => {
-      const value = Math.round((count * 1000) / Number(whole)) / 10;
+    const percent = (thousandths) => {
       const options = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
-      return `${new Intl.NumberFormat(language, options).format(value)} %`;
+      return `${new Intl.NumberFormat(language, options).format(thousandths / 10)} %`;
     };
-    const [, , detail, amount, percent] = row.children;
+    const [, , detail, amount, part] = row.children;
+    // The server's shares add up to a hundred: what the draft takes, it takes from what is free.
+    const taken = Math.round((draft * 1000) / Number(whole));
     detail.textContent = files.names.join(", ");
     amount.textContent = `~${shown(draft, unit)}`;
-    percent.textContent = part(draft);
+    part.textContent = percent(taken);
     const rest = Math.max(0, Number(free) - draft);
     const [, , , spare, spareShare] = document.getElementById("free-row").children;
     spare.textContent = about + shown(rest, unit);
-    spareShare.textContent = part(rest);
+    spareShare.textContent = percent(Math.max(0, Number(freeShare) - taken));
 
     const tick = document.getElementById("now-tick");
     const from = Number(tick.dataset.x);
@@ -91,6 +92,8 @@ export const drafting = (form) => {
 
   const soon = () => {
     clearTimeout(timer);
+    // Emptied, it holds nothing any more: whoever asks next, as /status does, is not told of what stood there.
+    if (!box.value) return draw();
     timer = setTimeout(draw, PAUSE_MS);
   };
   form.addEventListener("input", soon);

@@ -36,9 +36,11 @@ export const menus = ({ post, main }) => {
 
   panel.addEventListener("toggle", (event) => {
     if (event.newState === "open" || !opener) return;
-    opener.setAttribute("aria-expanded", "false");
+    // The turn may have been put here anew meanwhile.
+    const button = opener.isConnected ? opener : document.getElementById(opener.id);
+    button?.setAttribute("aria-expanded", "false");
     if (panel.contains(document.activeElement) || document.activeElement === document.body) {
-      opener.focus({ preventScroll: true });
+      button?.focus({ preventScroll: true });
     }
     opener = null;
   });

@@ -54,9 +54,15 @@ export const merge = (article, stored) => {
   put(article, stored, kept);
 };
 
+// What is said after turns that left the page while this was on its way has no place here any more.
+const AFTER = /id="(after-\d+)" hx-swap-oob="true"/g;
+const placed = (text) =>
+  text.replace(AFTER, (whole, id) => (document.getElementById(id) ? whole : `id="${id}" hx-swap-oob="none:#announcer"`));
+
 // As a way of swapping for htmx, `merge`: requests, parts out of band and what it does afterwards stay its own.
 export const merging = () =>
   htmx.defineExtension("merge", {
+    transformResponse: placed,
     isInlineSwap: (style) => style === "merge",
     handleSwap: (style, target, fragment) => {
       const stored = fragment.querySelector(".turn");

@@ -35,16 +35,23 @@ export const popovers = () => {
   // The ring stands over its button and opens the same panel. A press outside of an open panel closes it before the
   // click comes, so that the click must not open it again.
   let wasOpen = false;
+  let pressed = null;
   const ring = (event) => event.target.closest?.(".gauge [role=meter]");
+  const show = () => wasOpen || document.getElementById("context")?.showPopover();
   document.addEventListener(
     "pointerdown",
-    (event) => ring(event) && (wasOpen = Boolean(document.querySelector("#context:popover-open"))),
+    (event) => {
+      pressed = ring(event);
+      if (pressed) wasOpen = Boolean(document.querySelector("#context:popover-open"));
+    },
     true,
   );
-  document.addEventListener(
-    "click",
-    (event) => ring(event) && !wasOpen && document.getElementById("context")?.showPopover(),
-  );
+  document.addEventListener("click", (event) => ring(event) && show());
+  // A gauge that was replaced under the finger gets no click, and its panel does not know of the press outside.
+  document.addEventListener("pointerup", (event) => {
+    if (!pressed || pressed.isConnected || !ring(event)) return;
+    setTimeout(() => document.getElementById("context")?.togglePopover(!wasOpen));
+  });
   addEventListener("resize", () => document.querySelectorAll(".pop:popover-open").forEach(place));
   // The gauge is replaced after each reply: who was reading it goes on reading, and who was on it stays on it.
   let open = false;

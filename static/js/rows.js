@@ -83,7 +83,8 @@ export const rows = () => {
   const remove = async (row, url, values = {}) => {
     await post(url, values, { source: place, target: place, swap: "innerHTML" });
     if (!place.childElementCount) return;
-    drop(row);
+    const standing = rowOf(row.dataset.row);
+    if (standing) drop(standing);
     tick();
     place.querySelector("button").focus();
   };
@@ -137,9 +138,11 @@ export const rows = () => {
     });
     box.addEventListener("blur", () => save(false));
   };
-  // What arrives for a row meanwhile comes again; what is being typed would not.
+  // What arrives for a row meanwhile comes again; what is being typed would not, and an open menu would lose its row.
   document.addEventListener("htmx:oobBeforeSwap", (event) => {
-    if (event.detail.target.matches(".renaming")) event.detail.shouldSwap = false;
+    if (event.detail.target.matches(".renaming, [data-row]:has(.open-menu[aria-expanded=true])")) {
+      event.detail.shouldSwap = false;
+    }
   });
 
   // --- undo: there as long as somebody may still reach for it ---

@@ -41,7 +41,7 @@ export class Socket {
   constructor(path, on) {
     this.url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
     this.on = on;
-    addEventListener("online", () => this.now());
+    for (const name of ["online", "offline"]) addEventListener(name, () => this.now());
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.now());
     addEventListener("pagehide", () => this.#socket?.close());
     addEventListener("pageshow", (event) => event.persisted && this.now());
