@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from chat.models import ChatSession, Notice, Turn
 from chat.store.database import Database
+from chat.store.statements import as_uuid
 from chat.stream.protocol import Done
 from chat.stream.rows import Change, Row
 
@@ -77,7 +78,7 @@ class Rows:
             since = connection.ops.adapt_datetimefield_value(timezone.now() - DELETED_WITHIN)
             cursor.execute(NEWS, [turn, notice, since])
             found = [
-                Change(kind, pk, _uuid(session), first, second, word)
+                Change(kind, pk, as_uuid(session), first, second, word)
                 for kind, pk, session, first, second, word in cursor.fetchall()
             ]
         self._seen = (
@@ -99,7 +100,7 @@ def _rows(pairs: list[tuple[int, int]]) -> list[Row]:
     with connection.cursor() as cursor:
         cursor.execute(statement, [*parameters, *(turn for turn, _ in pairs)])
         return [
-            Row(turn, _uuid(session), number, epoch, status in Turn.TERMINAL, length, piece)
+            Row(turn, as_uuid(session), number, epoch, status in Turn.TERMINAL, length, piece)
             for turn, session, number, epoch, status, length, piece in cursor.fetchall()
         ]
 
@@ -121,8 +122,3 @@ def _ends(turns: Sequence[int]) -> list[tuple[UUID, Done, str]]:
         )
         found.append((row["session_id"], done, reply))
     return found
-
-
-def _uuid(value: object) -> UUID:
-    """SQLite has a UUID as 32 digits, PostgreSQL as itself."""
-    return value if isinstance(value, UUID) else UUID(str(value))

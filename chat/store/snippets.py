@@ -14,6 +14,8 @@ AHEAD = 50
 MOST_PLACES = 1_000
 # Characters whose folded form is kept: more than the words of anybody need, and no more than some megabytes.
 MOST_FOLDED = 20_000
+# The line of a Markdown table that only rules it.
+_RULED = re.compile(r"^[ \t|:-]*---[ \t|:-]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def snippet(text: str, look: re.Pattern[str]) -> tuple[Part, ...]:
     piece = text[start : start + SNIPPET]
     if start + SNIPPET < len(text):
         piece = (piece.rsplit(None, 1)[0] if len(piece.split()) > 1 else piece) + " …"
-    piece = ("… " if start else "") + " ".join(piece.split())
+    piece = ("… " if start else "") + " ".join(_RULED.sub("", piece).split())
     return marked(piece, look)
 
 

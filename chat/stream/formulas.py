@@ -4,6 +4,7 @@ Prices are no formulas: a single dollar opens only before something that is not 
 something that is not a space, and never next to a digit on its outer side.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
 from html import escape
@@ -49,10 +50,9 @@ def is_open(source: str) -> bool:
 def to_html(source: str, display: bool, deadline: float) -> str:
     """LaTeX as MathML, or as its own source when it can't be read in time. `deadline` on `time.thread_time()`."""
     if len(source) <= FORMULA_LIMIT and time.thread_time() < deadline:
-        try:
+        # The library raises what it likes, from KeyError to RecursionError, on what it can't read.
+        with contextlib.suppress(Exception):
             return converter.convert(source, display="block" if display else "inline")
-        except Exception:  # the library raises what it likes, from KeyError to RecursionError, on what it can't read
-            pass
     mark = "$$" if display else "$"
     return f"<code>{escape(mark + source + mark, quote=False)}</code>"
 

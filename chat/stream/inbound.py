@@ -197,9 +197,10 @@ class Fields:
         raise BadFrame("bad_field", f"{name}: {problem}")
 
     def finish(self) -> None:
-        """Refuse what nobody asked for: a misspelt field must not pass for an absent one."""
+        """Refuse what nobody asked for: a misspelt field must not pass for an absent one. Its name is the page's own
+        words, and is said back to it as text that can be sent."""
         for name in self._body:
-            self.fail(str(name)[:40], "unknown field")
+            self.fail(clean_text(name)[:40], "unknown field")
 
     def text(self, name: str, *, limit: int, default: str | None = None) -> str:
         """A string of at most `limit` characters."""

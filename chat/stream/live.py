@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from chat.stream.protocol import Done, Status
@@ -25,7 +26,7 @@ class Live:
         self.done: Done | None = None
         self.phase: Status | None = None
         self.rendering = False
-        self.flushed_at = 0.0  # the loop's time
+        self.flushed_at = -inf  # the loop's time, which begins at 0 with the machine
         self.timer: asyncio.TimerHandle | None = None
         self._parts: list[str] = []
         self._new = 0

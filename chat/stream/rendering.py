@@ -268,14 +268,20 @@ def _heading(renderer: RendererHTML, tokens: Sequence[Token], at: int, options: 
     return renderer.renderToken(tokens, at, options, env)
 
 
+class _Markdown(MarkdownIt):
+    """Links lead to pages and mailboxes only."""
+
+    def validateLink(self, url: str) -> bool:
+        return _LINK.match(url) is not None
+
+
 def _make_markdown() -> MarkdownIt:
-    md = MarkdownIt("commonmark", {"html": False, "maxNesting": NESTING_LIMIT, "linkify": False})
+    md = _Markdown("commonmark", {"html": False, "maxNesting": NESTING_LIMIT, "linkify": False})
     md.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     md.use(formulas.formulas_plugin)
     ends = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     md.block.ruler.before("table", "time", _check_time, ends)
     md.inline.ruler.before("text", "time", _check_time)
-    md.validateLink = lambda url: _LINK.match(url) is not None  # type: ignore[method-assign]
     rules: dict[str, Rule] = {
         "fence": _fence,
         "code_block": _fence,

@@ -64,7 +64,7 @@ class Telling:
             self._bus.send(events(session), ("gone",))
 
     def ended(self, session: UUID, done: Done) -> None:
-        """A reply of this process is stored.."""
+        """A reply of this process is stored."""
         self._bus.send(events(session), ("done", {name: getattr(done, name) for name in done.__slots__}))
         self._wanted.discard(session)
 

@@ -220,5 +220,8 @@ def _cost(session: ChatSession) -> str:
 
 
 def money(millionths: int) -> str:
-    """A small sum of US dollars, to a tenth of a cent."""
-    return f"$ {number_format(millionths / 1_000_000, 3)}"
+    """A small sum of US dollars, to a tenth of a cent; what is less than that is not told as nothing."""
+    if 0 < millionths < LEAST_WORTH_SAYING / 2:
+        return f"< $ {number_format(LEAST_WORTH_SAYING / 1_000_000, 3)}"
+    # It cuts digits off, and does not round.
+    return f"$ {number_format(round(millionths / 1_000_000, 3), 3)}"

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -141,7 +142,7 @@ def _rows(session: ChatSession, found: Preview) -> list[tuple[str, str, str]]:
         rows.append((_("Context"), change, _("of %(window)s") % {"window": about(now.gauge.window)}))
     cost = _("unknown")
     if found.cost_high:
-        low, high = (f"{cost / 1_000_000:.4f}" for cost in (found.cost_low, found.cost_high))
+        low, high = (number_format(round(cost / 1_000_000, 4), 4) for cost in (found.cost_low, found.cost_high))
         cost = f"~{_span(low, high)} US$"
     rows.append((_("Price"), cost, _("once, by %(model)s") % {"model": model_name(_summariser())}))
     return [row for row in rows if row[1]]

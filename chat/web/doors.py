@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from math import inf
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import structlog
@@ -75,7 +76,7 @@ class Doors:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._noted = 0.0
+        self._noted = -inf
 
     def add(self, door: Door) -> None:
         """A socket was opened."""

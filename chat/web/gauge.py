@@ -167,6 +167,7 @@ def present(
         "unit": unit,
         "shown": used,
         "free": rounded[-1],
+        "free_share": shares[-1],
         "near": near,
         "left": left,
     }

@@ -15,7 +15,7 @@ from chat.store.standing import Standing
 from chat.web import chips, gauge, listing, measuring, notices, transcript
 
 MOST = 500
-"""Turns of one page that are looked at; a page holds 150 (static/js/stretch.js)."""
+"""Turns of one page that are looked at; a page holds some 70 (static/js/stretch.js)."""
 
 _SHOWN = re.compile(r"(\d{1,9})-(\d{1,9})")
 

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
@@ -20,12 +21,12 @@ class Command(BaseCommand):
     """
 
     requires_migrations_checks = True
-    help = "Import conversations (formats: chatgpt, claude, locomo, ours) for a user."
+    help = "Import conversations (formats: chatgpt, claude, locomo, ours)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The file, whose it becomes, and how it goes on."""
         parser.add_argument("file", type=Path)
-        parser.add_argument("--user", required=True, help="name of the owner")
+        parser.add_argument("--user", default="", help="name of the owner, else the administrator")
         parser.add_argument("--format", choices=list(reading.FORMATS), default="", help="else found out")
         parser.add_argument("--model", default="", help="model that the conversations go on with")
         parser.add_argument("--strategy", choices=ChatSession.Strategy.values, default="")
@@ -33,9 +34,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Import the file's conversations in order and say what became of each."""
-        owner = get_user_model().objects.filter(username=options["user"]).first()
-        if owner is None:
-            raise CommandError(f"There is no user named {options['user']}.")
+        owner = self._owner(options["user"])
         values = {name: options[name] for name in ("model", "strategy") if options[name]}
         counts = {"imported": 0, "there already": 0, "empty": 0, "failed": 0}
         try:
@@ -47,6 +46,19 @@ class Command(BaseCommand):
         self.stdout.write(", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing found")
         if counts["failed"]:
             raise CommandError("Not everything could be imported.")
+
+    def _owner(self, name: str) -> Any:
+        """Who was named, else the administrator that `prepare_site` makes, else the first there is."""
+        people = get_user_model().objects
+        if name:
+            if (owner := people.filter(username=name).first()) is None:
+                raise CommandError(f"There is no user named {name}.")
+            return owner
+        chief = people.filter(is_superuser=True).order_by("pk")
+        if (owner := chief.filter(username=settings.SUPERUSER_USERNAME).first() or chief.first()) is None:
+            raise CommandError("There is no administrator yet: --user says whose the conversations become.")
+        self.stdout.write(f"for       {owner.get_username()} (--user names another)")
+        return owner
 
     def _take(self, owner: Any, read: Conversation | Broken, values: dict[str, str], *, again: bool) -> str:
         if isinstance(read, Broken):
