@@ -19,10 +19,14 @@ OURS = """(one) => one.id !== "heading-order" ? one : {...one, nodes: one.nodes.
 """Which headings a model begins with is not ours to say; it is no rule of WCAG either."""
 WIDTHS = (1920, 768, 320)
 """Pixels: a large screen, where the list has just become a drawer, and the narrowest phone, where one stays."""
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""Resolves once the page has heard of its new size, and answered: a `resize` comes with the next frame."""
 
 
 def problems(page: Page, only: tuple[str, ...] = (), within: str = "") -> list[str]:
     """What is wrong with the page as it stands, a line for each element. `only`: these rules; `within`: a selector."""
+    # Whoever followed a link is told as soon as the new page begins: without its style sheet every button is too small.
+    page.wait_for_load_state()
     if not page.evaluate("'axe' in window"):
         page.evaluate(SOURCE)
     options: dict[str, Any] = {"resultTypes": ["violations"]}
@@ -43,6 +47,7 @@ def everywhere(page: Page, within: str = "") -> list[str]:
     page.emulate_media(color_scheme="light")
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
+        page.evaluate(DRAWN)
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             found.append(f"sticks out of {width} pixels")
     found += [f"phone: {one}" for one in problems(page, NARROW, within)]

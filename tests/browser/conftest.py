@@ -17,14 +17,20 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 USER, PASSWORD = "alice", "correct horse battery staple"
 STARTS_WITHIN_S = 60
+# Takes the stand-in four seconds: long enough to do something meanwhile.
+LONGER = "Write 450 words about water hardness, with a table and code."
 TOKENS_PER_DAY = 1_000_000_000
+# A machine that does something else for some seconds is no fault of a page; how fast it is, the benches say.
+expect.set_options(timeout=15_000)
+# Of what was on the page when a test failed: a conversation in between would hide the rest.
+LINE_CHARS, FIRST_LINES, LAST_LINES = 160, 20, 50
 
 WATCH = """
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -33,6 +39,22 @@ document.addEventListener("securitypolicyviolation", (event) =>
 
 # Left by a server that a test itself stopped, or by a page that was refused on purpose.
 NETWORK = ("ERR_CONNECTION_REFUSED", "WebSocket connection to", "Failed to load resource")
+
+
+def brief(message: str) -> str:
+    """What a failed expectation says, with the picture of the page in words cut to what one reads."""
+    said, mark, page = message.partition("Aria snapshot:")
+    lines = [line if len(line) <= LINE_CHARS else line[:LINE_CHARS] + " …" for line in page.splitlines()]
+    if left_out := lines[FIRST_LINES:-LAST_LINES]:
+        lines[FIRST_LINES:-LAST_LINES] = [f"… {len(left_out)} lines …"]
+    return said + mark + "\n".join(lines)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    if call.excinfo is not None and isinstance(call.excinfo.value, AssertionError):
+        call.excinfo.value.args = (brief(str(call.excinfo.value)),)
+    return (yield)
 
 
 @dataclass
@@ -125,6 +147,8 @@ def site() -> Iterator[Site]:
                 "CHAT_LIVE_TURNS": "0",
                 "CHAT_SIGNUP": "1",
                 "CHAT_TOKENS_PER_DAY": str(TOKENS_PER_DAY),
+                # What a full conversation is spared until its test gets to it. A start looks around once all the same.
+                "CHAT_SWEEP_S": "3600",
             },
             log=Path(directory) / "log",
         )
@@ -252,6 +276,21 @@ def ask(page: Page, text: str) -> str:
     expect(page.get_by_role("article")).to_have_count(before + 1)
     settled(page)
     return last_reply(page)
+
+
+def copied(button: Locator) -> str:
+    """Press a button that copies, and return what the clipboard holds then."""
+    button.click()
+    expect(button.locator("use")).to_have_attribute("href", "#i-done")
+    return str(button.page.evaluate("navigator.clipboard.readText()"))
+
+
+def refreshed(page: Page) -> None:
+    """Have what stands around the turns put on the page anew, as a title or a compaction does: gauge, row, notices."""
+    page.evaluate("""() => {
+      const address = document.getElementById("main").dataset.turns + "around/";
+      return htmx.ajax("GET", address, { source: "#transcript", target: "#transcript", swap: "none" });
+    }""")
 
 
 def settled(page: Page) -> None:

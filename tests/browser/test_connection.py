@@ -8,13 +8,12 @@ import uuid
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import ask, last_reply, ready, send, settled
+from tests.browser.conftest import LONGER, ask, last_reply, ready, send, settled
 from tests.browser.wires import wired
 from tests.faults.harness import measured
 
 pytestmark = pytest.mark.browser
 
-LONGER = "Write a longer text about water hardness, with a table and code."
 
 # What stands on the page of the last reply: rendered blocks and the plain tail while it is written, else the whole.
 SHOWN = """() => {
@@ -269,10 +268,10 @@ class TestTheWire:
         page.wait_for_function("() => document.querySelector('#message').readOnly")
         client_id = re.search(r'"client_id":"([^"]+)"', wires.sent[-1])[1]
         wires.say(f'{{"v":1,"type":"accepted","client_id":"{client_id}","number":1,"turn":9000001,"duplicate":false}}')
-        wires.say('{"v":1,"type":"status","turn":9000001,"phase":"retrying","since_ms":1500}')
+        wires.say('{"v":1,"type":"status","turn":9000001,"phase":"retrying","since_ms":500}')
         page.wait_for_timeout(700)
         expect(page.get_by_role("article")).not_to_contain_text("Still trying")
-        expect(page.get_by_role("article")).to_contain_text("Still trying", timeout=5_000)
+        expect(page.get_by_role("article")).to_contain_text("Still trying")
 
     @pytest.mark.parametrize(
         ("code", "sentence"),
@@ -293,6 +292,20 @@ class TestTheWire:
         expect(page.get_by_text("Not connected.")).to_be_hidden()
         expect(page.get_by_role("textbox", name="Message")).to_have_value("Half a thought")
         expect(page.get_by_role("button", name="Send")).to_be_disabled()
+
+    def test_a_network_that_went_away_is_noticed_within_seconds_and_so_is_its_return(self, visit):
+        page = visit.new_chat()
+        page.clock.install()
+        page.reload()
+        ready(page)
+        ask(page, "My order number is A-7731.")
+        page.context.set_offline(True)
+        # No answer for five seconds, and two more before anybody is told.
+        page.clock.fast_forward(5_100)
+        page.clock.fast_forward(2_100)
+        expect(page.get_by_text("Not connected.")).to_be_visible()
+        page.context.set_offline(False)
+        expect(page.get_by_text("Not connected.")).to_be_hidden()
 
     def test_bye_is_obeyed(self, visit):
         page, wires = wired(visit)

@@ -1,8 +1,11 @@
 """A reply that was cut off, and the button that lets it go on."""
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ask, last_reply, settled
+
+pytestmark = pytest.mark.browser
 
 
 def test_a_reply_that_was_cut_off_is_continued_in_a_turn_of_its_own(visit, site):

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.axe import problems
-from tests.browser.conftest import ask, ready, send, settled
+from tests.browser.conftest import ask, ready, refreshed, send, settled
 
 pytestmark = pytest.mark.browser
 
@@ -134,13 +134,35 @@ def test_a_hit_in_a_compressed_part_opens_the_conversation_there(visit, garden):
     expect(row(page, "Sourdough")).to_be_visible()
 
 
+def test_an_open_menu_keeps_its_row_and_a_pressed_ring_its_press_when_both_are_drawn_anew(visit):
+    page = visit.new_chat()
+    ask(page, "My order number is A-7731.")
+    current = page.locator("#list li").filter(has=page.locator("[aria-current=page]"))
+    current.get_by_role("button", name="Conversation menu").press("Enter")
+    expect(page.get_by_role("menuitem").first).to_be_focused()
+    refreshed(page)
+    page.get_by_role("menuitem", name="Rename").press("Enter")
+    expect(current.get_by_role("textbox", name="Title")).to_be_focused()
+    page.keyboard.type("Our order")
+    page.keyboard.press("Enter")
+    expect(current.get_by_role("link")).to_have_text("Our order")
+    ring = page.get_by_role("meter", name="Context used")
+    panel = page.get_by_role("dialog", name="Context")
+    ring.hover()
+    for shown in (True, False, True):
+        page.mouse.down()
+        refreshed(page)
+        page.mouse.up()
+        expect(panel).to_be_visible(visible=shown)
+
+
 def test_the_list_follows_what_runs_elsewhere_and_titles_come_by_themselves(visit, garden):
     page = visit(garden)
     other = visit.tab(page.context, garden)
     other.get_by_role("button", name="New chat").click()
     other.wait_for_function("(before) => !location.href.endsWith(before)", arg=garden)
     ready(other)
-    send(other, "Please help me to plan a very long walk along the coast. Write a longer text.")
+    send(other, "Please help me to plan a very long walk along the coast. Write 450 words.")
     # Nobody sees its end there. Who comes back to the first tab sees it running, and then that there is something new.
     expect(other.locator('article[aria-busy="true"]')).to_have_count(1)
     other.close()

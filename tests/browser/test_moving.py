@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.axe import problems
-from tests.browser.conftest import ready
+from tests.browser.conftest import copied, ready
 from tests.web.test_moving import ATTACKS, PLAN, SOURDOUGH, zipped
 
 pytestmark = pytest.mark.browser
@@ -76,8 +76,7 @@ def test_a_link_is_shared_read_by_a_stranger_and_revoked(visit, site):
     dialog.get_by_role("button", name="Create link").click()
     expect(dialog.get_by_role("button", name="Revoke")).to_be_visible()
     assert problems(page) == []
-    dialog.get_by_role("button", name="Copy address").click()
-    address = page.evaluate("navigator.clipboard.readText()")
+    address = copied(dialog.get_by_role("button", name="Copy address"))
     assert address == dialog.get_by_label("Address").input_value()
     stranger = visit(address.removeprefix(site.url), anonymous=True, color_scheme="dark")
     expect(stranger.get_by_role("article")).to_contain_text("Done")

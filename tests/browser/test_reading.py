@@ -115,6 +115,25 @@ def test_the_newest_turns_are_reached_while_older_ones_still_come(visit, long_on
     page.wait_for_timeout(700)
     expect(page.get_by_text(f"Question {TURNS}?", exact=True)).to_be_in_viewport()
     assert page.evaluate("window.stayed"), "it is the very same page"
+    # Text boxes lose their only line for an instant when they are emptied.
+    page.get_by_role("textbox", name="Message").press_sequentially("a")
+    page.keyboard.press("Backspace")
+    page.evaluate(SCROLL, 0)
+    expect(page.get_by_role("button", name="Jump to the newest")).to_be_hidden()
+
+
+def test_what_is_said_after_turns_that_left_meanwhile_is_passed_over(visit, demo):
+    page = visit(demo)
+    expect(page.get_by_role("note")).to_have_count(1)
+    # Asked for while turn 8 was there; its page would report an error that nobody made.
+    page.evaluate("""() => {
+      const root = document.getElementById("transcript");
+      const told = htmx.ajax("GET", `${document.getElementById("main").dataset.turns}around/`,
+        { source: root, target: root, swap: "none" });
+      document.getElementById("after-8").remove();
+      return told;
+    }""")
+    expect(page.get_by_role("note")).to_have_count(0)
 
 
 def test_on_a_tall_screen_short_turns_do_not_drive_each_other_out(visit, long_one):

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.axe import everywhere
-from tests.browser.conftest import ask, last_reply, ready, send, settled, sign_in
+from tests.browser.conftest import LONGER, ask, copied, last_reply, ready, send, settled, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -66,17 +66,13 @@ class TestTheFirstMessage:
         ask(page, "Write a longer text about water hardness, with a table and code.")
         article = page.get_by_role("article").last
         block = article.locator(".code").first
-        block.get_by_role("button", name="Copy").click()
-        assert page.evaluate("navigator.clipboard.readText()") == block.locator("pre").inner_text()
+        assert copied(block.get_by_role("button", name="Copy")) == block.locator("pre").inner_text()
         article.hover()
         own, whole = article.locator(".tools").get_by_role("button", name="Copy").all()
-        own.click()
-        said = "Write a longer text about water hardness, with a table and code."
-        assert page.evaluate("navigator.clipboard.readText()") == said
-        whole.click()
-        copied = page.evaluate("navigator.clipboard.readText()")
-        assert "```" in copied
-        assert block.locator("pre").inner_text().strip() in copied
+        assert copied(own) == "Write a longer text about water hardness, with a table and code."
+        markdown = copied(whole)
+        assert "```" in markdown
+        assert block.locator("pre").inner_text().strip() in markdown
 
     def test_the_gauge_shows_two_numbers_that_add_up_and_stays_open_for_whoever_reads(self, visit):
         page = visit.new_chat()
@@ -98,7 +94,7 @@ class TestTheFirstMessage:
         assert round(sum(amounts), 1) == 16.0
         page.keyboard.press("Escape")
 
-        send(page, "Write a longer text about water hardness, with a table and code.")
+        send(page, LONGER)
         page.get_by_role("button", name="What the context is made of").click()
         before = panel.get_by_role("heading").inner_text()
         expect(panel.get_by_role("heading")).not_to_have_text(before, timeout=20_000)
@@ -204,7 +200,7 @@ class TestAmnesia:
 class TestNothingIsLost:
     def test_stop_keeps_what_was_seen_and_the_next_message_goes_on(self, visit):
         page = visit.new_chat()
-        send(page, "Write a longer text about water hardness, with a table and code.")
+        send(page, LONGER)
         expect(page.locator('article[aria-busy="true"] .blocks > *').first).to_be_visible()
         page.get_by_role("button", name="Stop").click()
         settled(page)
@@ -228,7 +224,7 @@ class TestNothingIsLost:
 
     def test_a_reload_in_the_middle_of_a_reply_goes_on_with_it(self, visit):
         page = visit.new_chat()
-        send(page, "Write a longer text about water hardness, with a table and code.")
+        send(page, LONGER)
         expect(page.locator('article[aria-busy="true"] .blocks > *').first).to_be_visible()
         page.reload(wait_until="commit")
         expect(page.locator('article[aria-busy="true"]')).to_have_count(1)
@@ -236,14 +232,14 @@ class TestNothingIsLost:
         assert page.get_by_role("article").count() == 1
         stored = page.locator("article template.source").evaluate("(source) => source.content.textContent")
         assert len(stored) > 300
-        assert page.locator(".user").inner_text().startswith("Write a longer text")
+        assert page.locator(".user").inner_text().startswith("Write 450 words")
 
     def test_two_tabs_show_the_same_and_a_second_message_waits(self, visit):
         one = visit.new_chat()
         two = visit.tab(one.context, one.url.removeprefix(visit.site.url))
         expect(two.get_by_role("button", name="Send")).to_be_visible()
         two.get_by_role("textbox", name="Message").fill("Me, too.")
-        send(one, "Write a longer text about water hardness, with a table and code.")
+        send(one, LONGER)
         expect(two.get_by_role("article")).to_have_count(1)
         expect(two.locator(".user")).to_have_text(re.compile("water hardness"))
         expect(two.locator("#message")).to_have_value("Me, too.")
@@ -322,7 +318,7 @@ class TestWhileReading:
     def test_the_page_follows_a_reply_until_somebody_scrolls_up(self, visit):
         page = visit.new_chat(viewport={"width": 1000, "height": 500})
         ask(page, "Write a longer text about water hardness, with a table and code.")
-        send(page, "Write a longer text about coffee grinders, with a table and code.")
+        send(page, LONGER)
         expect(page.locator('article[aria-busy="true"] .blocks > *').first).to_be_visible()
         page.mouse.move(600, 200)
         page.mouse.wheel(0, -400)

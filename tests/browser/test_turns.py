@@ -6,11 +6,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.axe import problems
-from tests.browser.conftest import ask, last_reply, ready, send, settled
+from tests.browser.conftest import LONGER, ask, last_reply, ready, send, settled
 
 pytestmark = pytest.mark.browser
 
-LONG = "Write a longer text about water hardness, with a table and code."
 OTHER = "Write a longer text about coffee grinders, with a table and code."
 
 # Typed faster than anybody could, so that the reply still runs.
@@ -106,7 +105,7 @@ class TestVersions:
     def test_a_version_is_not_changed_under_a_reply_that_runs(self, visit):
         page = visit.new_chat()
         ask(page, "My order number is A-7731.")
-        send(page, LONG)
+        send(page, LONGER)
         expect(page.locator('article[aria-busy="true"] .blocks > *').first).to_be_visible()
         # At once: the reply must still run.
         buttons = page.evaluate("""() => {
@@ -158,8 +157,10 @@ class TestTheQueue:
     def test_what_is_written_meanwhile_goes_in_order_once_and_whatever_the_tabs_do(self, visit):
         page = visit.new_chat()
         other = visit.tab(page.context, page.url.removeprefix(visit.site.url))
-        send(page, LONG)
-        expect(page.get_by_role("button", name="Send when this reply is done")).to_be_attached()
+        send(page, LONGER)
+        expect(page.get_by_role("button", name="Send", exact=True)).to_have_attribute(
+            "title", "Send when this reply is done"
+        )
         page.evaluate(AT_ONCE, ["First.", OTHER, "Drop me."])
         expect(queue(other)).to_have_text([re.compile("First"), re.compile("coffee"), re.compile("Drop")])
         expect(page.get_by_role("textbox", name="Message")).to_have_value("")
@@ -175,7 +176,7 @@ class TestTheQueue:
 
     def test_it_is_sent_now_or_taken_back_and_a_stopped_reply_keeps_its_text(self, visit):
         page = visit.new_chat()
-        send(page, LONG)
+        send(page, LONGER)
         expect(page.locator('article[aria-busy="true"] .blocks > *').first).to_be_visible()
         box = page.get_by_role("textbox", name="Message")
         for text in ("Not so soon.", "My order number is A-7731."):
