@@ -163,6 +163,8 @@ class Client:
             if self._session:
                 self.socket.say({"v": 1, "type": "hello", "session": self._session})
                 await self._greeted.wait()
+                if self.socket.closed:
+                    raise Broken(self.socket.closed)
 
     def close(self) -> None:
         """Say goodbye and hang up."""
@@ -199,7 +201,8 @@ class Client:
         turn = self._turn
         kind = payload[:32]
         if turn is None:
-            if b'"welcome"' in kind:
+            # Nothing: the socket has ended.
+            if not payload or b'"welcome"' in kind:
                 self._greeted.set()
             return
         self._frames.append(payload)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -72,6 +73,16 @@ def process(
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def wait_until_ready(port: int, seconds: float = 60) -> None:
+    """Return when our server on `port` takes work: it listens before, and sends sockets away to come back."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"the server on {port} is not ready")
 
 
 def wait_for(port: int, child: subprocess.Popen[bytes], seconds: float = 60) -> None:

@@ -98,6 +98,7 @@ def ours(
     env = place.env | {"PORT": str(port)} | (more or {})
     log = Path(env["CHAT_VAR_DIR"]) / "server.log"
     with machine.process("-m", "ctxsite.serve", port=port, core=core, env=env, log=log) as pid:
+        machine.wait_until_ready(port)
         yield pid, port
 
 
