@@ -35,21 +35,29 @@ WITHOUT_DATABASE = ("tests/context", "tests/documents", "tests/providers", "test
 BESIDE = ("-n", "2", "--dist", "loadfile", "--max-worker-restart=1", "-o", "timeout_method=thread")
 PARALLEL = (*BESIDE, "--timeout=240")
 LIMIT = 1_200
+MESSAGE_CHARS = 400
 # What --quick leaves out to end in two minutes: processes of their own, long conversations, many examples.
 LONG = (
-    "tests/browser/test_continue.py",
     "tests/documents/test_extraction.py",
+    "tests/flow/test_canary.py",
     "tests/flow/test_compaction.py",
+    "tests/flow/test_demo_traffic.py",
     "tests/flow/test_ladder.py",
     "tests/flow/test_model_view.py",
     "tests/flow/test_prefix.py",
     "tests/flow/test_replay.py",
     "tests/flow/test_run_commands.py",
     "tests/flow/test_saved.py",
+    "tests/flow/test_secrecy.py",
+    "tests/flow/test_titles.py",
     "tests/flow/test_turns.py",
     "tests/store/test_integrity.py",
     "tests/store/test_machine.py",
+    "tests/store/test_mending.py",
+    "tests/store/test_search.py",
+    "tests/stream/test_bus.py",
     "tests/stream/test_following.py",
+    "tests/stream/test_rendering.py",
     "tests/surgery/test_batches.py",
     "tests/surgery/test_drill.py",
     "tests/surgery/test_operations.py",
@@ -58,11 +66,17 @@ LONG = (
     "tests/test_migrations.py",
     "tests/test_serve.py",
     "tests/web/test_erasing.py",
+    "tests/web/test_forgery.py",
     "tests/web/test_fuzzed_frames.py",
 )
 FAULTS = "tests/faults"
 # Fault tests that compare times have the machine to themselves; the others mostly wait, two at a time.
-TIMED = ("tests/faults/test_a06_floods.py", "tests/faults/test_slow_calls.py", "tests/faults/test_two_processes.py")
+TIMED = (
+    "tests/faults/test_a06_floods.py",
+    "tests/faults/test_f15_sqlite_busy.py",
+    "tests/faults/test_slow_calls.py",
+    "tests/faults/test_two_processes.py",
+)
 MAIN_STORIES = "tests/browser/test_stories.py"
 # Where the site would look for its own; and what makes each process of the tests compile all that it imports.
 UNWANTED = ("DATABASE_URL", "REDIS_URL", "HOST", "PORT", "PYTHONDONTWRITEBYTECODE")
@@ -70,10 +84,10 @@ UNWANTED = ("DATABASE_URL", "REDIS_URL", "HOST", "PORT", "PYTHONDONTWRITEBYTECOD
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the tests on one database. Names are pytest's, without the database."""
+    """What became of the tests on one database. Names are pytest's, without the database; `failed`: and why."""
 
     passed: set[str] = field(default_factory=set)
-    failed: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
     engine_specific: set[str] = field(default_factory=set)
     broken: bool = False
@@ -82,8 +96,9 @@ class Outcome:
         """Add what pytest wrote into its JUnit report."""
         for case in ElementTree.parse(report).iter("testcase"):
             name = f"{case.get('classname')}::{case.get('name')}"
-            if case.find("failure") is not None or case.find("error") is not None:
-                self.failed.add(name)
+            trouble = [part for kind in ("failure", "error") if (part := case.find(kind)) is not None]
+            if trouble:
+                self.failed.setdefault(name, " ".join(trouble[0].get("message", "").split())[:MESSAGE_CHARS])
                 self.passed.discard(name)
             elif case.find("skipped") is not None:
                 self.skipped.add(name)
@@ -136,7 +151,8 @@ def run(environment: dict[str, str], limit: float, *arguments: str) -> Outcome:
 def differences(outcomes: dict[str, Outcome]) -> list[str]:
     """Tests that were not run on both databases, without a mark that says why."""
     common = [
-        (outcome.passed | outcome.failed | outcome.skipped) - outcome.engine_specific for outcome in outcomes.values()
+        (outcome.passed | set(outcome.failed) | outcome.skipped) - outcome.engine_specific
+        for outcome in outcomes.values()
     ]
     return sorted(set.union(*common) - set.intersection(*common))
 
@@ -150,17 +166,19 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     started = time.monotonic()
     outcomes: dict[str, Outcome] = {}
-    long = [f"--ignore={path}" for path in (LONG if options.quick else ())]
-    print("\n== No database ==", flush=True)
-    with database("none") as environment:
-        without = run(environment, LIMIT, *PARALLEL, *long, *WITHOUT_DATABASE)
+    # The quick run does not start twice: there the rooms without a database have SQLite in reach.
+    apart: dict[str, Outcome] = {}
+    if not options.quick:
+        print("\n== No database ==", flush=True)
+        with database("none") as environment:
+            apart["No database"] = run(environment, LIMIT, *PARALLEL, *WITHOUT_DATABASE)
     for name in ("SQLite",) if options.quick else ("SQLite", "PostgreSQL"):
         print(f"\n== {name} ==", flush=True)
         with database(name) as environment:
-            others = [f"--ignore={path}" for path in (FAULTS, *WITHOUT_DATABASE)]
-            outcomes[name] = run(environment, LIMIT, "-m", "not browser", *PARALLEL, *others, *long)
+            others = [f"--ignore={path}" for path in (FAULTS, *(LONG if options.quick else WITHOUT_DATABASE))]
+            outcomes[name] = run(environment, LIMIT, "-m", "not browser", *PARALLEL, *others)
     unequal = differences(outcomes)
-    outcomes = {"No database": without} | outcomes
+    outcomes = apart | outcomes
     if not options.quick:
         # One at a time: a browser, a server and the stand-in share the two cores.
         for name, what in (("SQLite", f"--ignore={FAULTS}"), ("PostgreSQL", MAIN_STORIES)):
@@ -187,6 +205,10 @@ def main() -> int:
             print(f"{'':20} {name} only: {test}")
     if options.quick:
         print(f"Left out of the quick run: the browser, PostgreSQL, {', '.join((FAULTS, *LONG))}")
+    # Once more, where whoever looks at the end of a long output finds it.
+    for name, outcome in outcomes.items():
+        for test, message in sorted(outcome.failed.items()):
+            print(f"Failed, {name}: {test}: {message}")
     for test in unequal:
         print(f"Run on one database only: {test}")
     passed, failed, skipped = (

@@ -10,14 +10,11 @@ from typing import Any
 import pytest
 
 from tests.faults.harness import Page, Site, eventually, measured
-from tests.faults.harness.measured import percentile
+from tests.faults.harness.measured import SCHEDULING_S, percentile
 from tests.postgres import free_port
 from tests.redis import Server as Redis
 
 pytestmark = pytest.mark.timeout(180)
-
-SCHEDULING_S = 0.5
-"""What a loaded machine of two cores may add to any bound of the outcome table."""
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from tests.faults.harness import Page, eventually, measured
+from tests.faults.harness.measured import SCHEDULING_S
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -55,7 +56,7 @@ async def test_f13_a_restart_of_the_database_is_not_seen_by_twenty_who_read_alon
         for page, call in zip(opened, calls, strict=True)
     )
     measured("F13", "PostgreSQL restarted while 20 stream: longest gap between two pieces", worst, "s")
-    assert worst <= 1.5
+    assert worst <= 1.5 + SCHEDULING_S
     nothing_went_wrong(own, opened, calls)
 
 
@@ -98,5 +99,5 @@ async def test_f14_a_minute_without_the_database_loses_nothing_and_shows_no_erro
     measured("F14", "PostgreSQL away for 60 s while 20 stream: longest gap between two pieces", worst, "s")
     measured("F14", "answers that ended meanwhile: all stored after its return within", stored, "s")
     measured("F14", "a message sent meanwhile: stored, once, after its return within", took, "s")
-    assert worst <= 1.5
+    assert worst <= 1.5 + SCHEDULING_S
     nothing_went_wrong(own, opened, [*calls, late])

@@ -81,10 +81,13 @@ async def test_f22_a_stop_that_races_the_end_leaves_one_end(site, pages, upstrea
         assert len(done) == 1, "one end"
         ended[status] = ended.get(status, 0) + 1
 
-    await asyncio.gather(*(race(page, n) for n, page in enumerate(opened)))
-    measured(
-        "F22", "24 stops around the end: one end each", f"{ended['stopped']} stopped, {ended['complete']} complete"
-    )
+    rounds = 0
+    # How long 24 replies take at once is not known from one: once more, where all stops came on one side.
+    while set(ended) != {"stopped", "complete"} and rounds < 3:
+        await asyncio.gather(*(race(page, n) for n, page in enumerate(opened)))
+        rounds += 1
+    what = f"{24 * rounds} stops around the end: one end each"
+    measured("F22", what, f"{ended.get('stopped', 0)} stopped, {ended.get('complete', 0)} complete")
     assert set(ended) == {"stopped", "complete"}, "the stops came on both sides of the end"
     assert own.broken_invariants() == ""
 

@@ -7,6 +7,8 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
+from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.utils import timezone, translation
 
@@ -295,6 +297,18 @@ class TestCommands:
         run("import_conversations", path, user="alice", model="claude-x", strategy="sliding_window")
         session = alice.chat_sessions.get()
         assert (session.model, session.strategy) == ("claude-x", "sliding_window")
+
+    def test_without_a_name_they_become_the_administrators(self, tmp_path: Path, bob: Any) -> None:
+        path = tmp_path / "one.json"
+        path.write_text(json.dumps({"name": "One", "chat_messages": [{"sender": "human", "text": "Hi"}]}))
+        with pytest.raises(CommandError, match="no administrator yet"):
+            run("import_conversations", path)
+        people = get_user_model().objects
+        first = people.create_superuser("first")
+        assert "for       first" in run("import_conversations", path)
+        chief = people.create_superuser(settings.SUPERUSER_USERNAME)
+        assert run("import_conversations", path).endswith("1 imported\n")
+        assert [one.chat_sessions.count() for one in (bob, first, chief)] == [0, 1, 1]
 
     def test_a_stranger_is_refused(self, exported: Path, db: None) -> None:
         with pytest.raises(CommandError, match="no user named nobody"):

@@ -255,6 +255,7 @@ def test_many_hits_are_cut_and_counted(session: ChatSession, alice: Any) -> None
         ("word " * 100 + "zeppelin flies" + " word" * 100, "zeppelin", None),
         ("x" * 900 + " zeppelin", "zeppelin", None),
         ("ÄÖÜ zéppelin", "zeppelin", "ÄÖÜ [zéppelin]"),
+        ("|Part|Price|\n|---|:-:|\n|zeppelin|9|", "zeppelin", "|Part|Price| |[zeppelin]|9|"),
     ],
 )
 def test_a_snippet_holds_the_word(told: str, query: str, shown: str | None) -> None:

@@ -19,6 +19,7 @@ from tests.stream.conftest import Exchange, Process, Table, Turn
 
 SESSION = UUID(int=7)
 PATIENCE_S = 20.0
+ROUND_TRIP_S = 0.3  # what is said to another process by the bus has long arrived
 
 
 class Page:
@@ -462,9 +463,9 @@ async def test_text_is_sent_only_while_somebody_elsewhere_follows(
     await until(lambda: page.look().text == writer.live.text, "what was said before")
     assert "text" in sent
     page.watcher.close()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(ROUND_TRIP_S)
     writer.say("Nobody elsewhere. ")
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(ROUND_TRIP_S)
     sent.clear()
     for _ in range(10):
         writer.say("Still nobody. ")
@@ -481,7 +482,7 @@ async def test_with_a_bus_text_does_not_wait_for_the_row(
     monkeypatch.setattr(reading, "SCAN_WITH_BUS_S", 600.0)
     writes, watches = two
     page = Page(watches)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(ROUND_TRIP_S)
     writer = Writer(writes, table)
     for number in range(50):
         writer.say(f"{number} 👩‍🚀\n")

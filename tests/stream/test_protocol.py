@@ -95,6 +95,12 @@ class TestWhatIsRefused:
             parse(frame(**body))
         assert caught.value.code == "bad_field"
 
+    def test_an_unknown_field_is_named_in_words_that_can_be_sent(self):
+        with pytest.raises(BadFrame) as caught:
+            parse(frame(type="ping", t=1, **{"half a pair: \ud800": 1}))
+        told = protocol.Error(code=caught.value.code, detail=str(caught.value)).to_json()
+        assert json.loads(told.encode())["detail"] == "half a pair: \ufffd: unknown field"
+
     def test_a_text_over_the_limit_is_counted_in_bytes(self):
         body = {"type": "send", "client_id": str(CLIENT)}
         assert parse(json.dumps({"v": 1, **body, "text": "é" * 24_000}, ensure_ascii=False)).text == "é" * 24_000

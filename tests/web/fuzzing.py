@@ -52,7 +52,7 @@ def mutated(dice: random.Random, frame: dict[str, Any]) -> str | bytes:
     elif way == 1:
         frame[dice.choice(names)] = dice.choice(WEIRD)
     elif way == 2:
-        frame["".join(dice.choices(string.printable, k=dice.randint(0, 9)))] = dice.choice(WEIRD)
+        frame["".join(dice.choices(string.printable + "\ud800\0é", k=dice.randint(0, 9)))] = dice.choice(WEIRD)
     elif way == 3:
         frame["type"] = dice.choice([*KINDS, "delta", "done", "welcome", "__class__", ""])
     text = json.dumps(frame)

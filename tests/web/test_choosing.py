@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from chat.models import ChatSession, Preference, Preset, Thought, Turn
 from chat.store import presets
-from chat.web import condition
+from chat.web import choosing, condition
 from tests.web.conftest import add_manifest, add_turn
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -237,3 +237,7 @@ class TestCondition:
             well()
         assert codes == ["storage", "model", "compaction", "bus"]
         assert "banner" not in page.get(reverse("chat:status")).content.decode()
+
+
+def test_a_sum_that_is_too_small_to_show_is_not_told_as_nothing():
+    assert [choosing.money(sum_) for sum_ in (0, 300, 700, 50_000)] == ["$ 0.000", "< $ 0.001", "$ 0.001", "$ 0.050"]

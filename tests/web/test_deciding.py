@@ -153,6 +153,8 @@ class TestByHand:
         assert "Goes turns 9–16 800 tokens, into 1 summary" in text
         assert "Stays word for word turns 17–20" in text
         assert re.search(r"Price ~0\.\d{4}–0\.\d{4} US\$ once, by claude-haiku-4-5", text)
+        german = client.get(path(session, "compact/"), headers={"accept-language": "de"}, **HX).content.decode()
+        assert re.search(r"~0,\d{4}–0,\d{4} US\$", german)
         assert not Job.objects.exists()
 
     def test_what_must_be_kept_is_kept_as_words_of_the_session(self, client: Client, session: ChatSession) -> None:

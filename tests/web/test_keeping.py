@@ -46,7 +46,7 @@ def test_a_title_by_its_owner_is_one(page: Client, session: ChatSession) -> None
     assert (again(session).title, session.titled_by) == ("My pump", "user")
     html = answer.content.decode()
     assert f'id="row-{session.pk}"' in html
-    assert '<h1 id="title" hx-swap-oob="true">My pump</h1>' in html
+    assert '<h1 id="title" dir="auto" hx-swap-oob="true">My pump</h1>' in html
     answer = page.post(path(session, "rename/"), {"title": "\u200b"}, **HTMX)
     assert again(session).title in answer.content.decode()
     assert page.post(path(session, "rename/"), {"title": "Plain"}).url == path(session, "")

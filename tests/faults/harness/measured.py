@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 REPORT = "CHAT_FAULT_REPORT"
 
+SCHEDULING_S = 0.5
+"""What a loaded machine of two cores may add to any bound of the outcome table, in seconds."""
+
 
 def measured(row: str, what: str, figure: float | str, unit: str = "") -> None:
     """Print `F05 | what | figure unit` and keep it in the file that CHAT_FAULT_REPORT names, if any."""
