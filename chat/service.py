@@ -25,7 +25,7 @@ from chat.flow.opening import Opened, Rejected
 from chat.flow.runner import Runner
 from chat.flow.tracing import tracing
 from chat.flow.upstream import Upstream
-from chat.models import ChatSession
+from chat.models import ChatSession, words
 from chat.providers.base import Provider
 from chat.providers.standin import StandIn
 from chat.store import leases, sessions, switches
@@ -50,6 +50,8 @@ log = structlog.get_logger(__name__)
 DRAIN_S = 3.0
 # About what a restart takes; a page that comes too early tries again with growing waits.
 COME_BACK_MS = 2_000
+# Steps of SQLite's index in one sweep: less than a tenth of a second in which this process writes nothing else.
+FORGOTTEN_AT_ONCE = 2
 
 
 @dataclass(slots=True)
@@ -68,6 +70,7 @@ class Service:
     standin: StandIn | None = None
     rates: Rates = field(default_factory=Rates)
     draining: bool = False
+    forgetting: bool = False
     loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     def wake(self) -> None:
@@ -357,8 +360,11 @@ async def sweep_once(service: Service) -> int:
         service.hub.gone(session)
     await service.database.run(staging.purge)
     for session in await service.database.run(sessions.purge, settings.CHAT_UNDO_S):
+        service.forgetting = True
         if service.engine.recent:
             await service.database.read(service.engine.recent.forget, str(session))
+    if service.forgetting:
+        service.forgetting = await service.database.run(words.forget, most=FORGOTTEN_AT_ONCE)
     models = await service.database.read(lambda: list(ChatSession.objects.values_list("model", flat=True).distinct()))
     marks: dict[str, int] = {}
     for model in models:

@@ -52,6 +52,7 @@ def drop(session_id: UUID) -> None:
 def finish(user_id: int) -> None:
     """Remove the account and everything else that names it."""
     _overwrite()
+    words.forget()  # the most of it, in steps that others may come between
     with transaction.atomic():
         user = get_user_model()._default_manager.filter(pk=user_id).first()
         if user is None:

@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from chat import service
 from chat.flow import compactor, inline, summariser
-from chat.models import Job, Manifest, Notice, Summary, Turn
+from chat.models import ChatSession, Job, Manifest, Notice, Summary, Turn
+from chat.models import words as index
 from chat.providers.standin.summaries import Mode
 from chat.store import leases
 from chat.stream import protocol
@@ -383,6 +384,18 @@ async def test_the_sweep_finds_sessions_that_grew_without_a_reply(start: Start) 
     assert await service.sweep_once(chat.service) == 0
     await eventually(lambda: Job.objects.get().state == "done")
     assert chat.row.compactions >= 1
+
+
+async def test_the_sweep_removes_what_was_deleted_and_has_its_words_forgotten(start: Start, settings: Any) -> None:
+    chat = await start()
+    settings.CHAT_UNDO_S = 0
+    extend(chat.session, 3, tokens=600, words="Plain words about the weather in the north. ")
+    ChatSession.objects.filter(pk=chat.session.pk).update(deleted_at=timezone.now() - timedelta(seconds=1))
+    # A step in each sweep until nothing is left to do.
+    for _ in range(5):
+        await service.sweep_once(chat.service)
+    assert not ChatSession.objects.exists()
+    assert not index.forget(most=1)
 
 
 async def test_a_sliding_window_drops_with_a_notice_and_never_asks_a_summariser(start: Start) -> None:

@@ -104,6 +104,7 @@ def test_of_an_erased_conversation_no_word_is_left_in_any_table_of_the_index(ses
     attached(session, 3, "a zeppelin")
     ChatSession.objects.filter(pk=session.pk).update(deleted_at=timezone.now())
     assert sessions.purge(-1) == [session.pk]
+    assert not words.forget()
     with connection.cursor() as cursor:
         tables = [name for name in connection.introspection.table_names(cursor) if name.startswith(TURNS.table)]
         rows = []
@@ -114,6 +115,23 @@ def test_of_an_erased_conversation_no_word_is_left_in_any_table_of_the_index(ses
                          for row in cursor.fetchall() for value in row]  # fmt: skip
     assert tables
     assert not [row for row in rows if b"zep" in row]
+
+
+@pytest.mark.sqlite
+def test_what_was_deleted_is_forgotten_in_steps_and_what_stands_is_found_all_along(
+    session: ChatSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "PAGES", 1)
+    for number in range(1, 11):
+        said(session, number, f"a zeppelin {'and more ' * number}", " ".join(f"word{one}" for one in range(500)))
+    said(session, 3, "gone", "gone")
+    steps = 0
+    while words.forget(most=1):
+        steps += 1
+        assert len(numbers(session, "zeppelin")) == 9
+    assert steps > 3
+    assert not words.forget(most=1)
+    assert len(numbers(session, "zeppelin")) == 9
 
 
 def test_our_words_that_ask_for_the_rest_of_a_reply_are_not_the_users(session: ChatSession) -> None:
