@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from chat.flow import opening
+from chat.models import Notice
 from chat.stream import inbound, protocol, watcher
 from chat.stream.protocol import Close
+from chat.surgery import registry, telling
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text()
 INBOUND = (inbound.Hello, inbound.Send, inbound.Ack, inbound.Stop, inbound.Ping)
@@ -63,6 +65,12 @@ def test_every_example_is_such_a_frame(name):
     assert (example.pop("v"), example.pop("type")) == (protocol.VERSION, name)
     frame = FRAMES[name](**example)
     assert json.loads(frame.to_json()) == {"v": 1, "type": name} | example
+
+
+def test_every_kind_of_a_notice_is_named():
+    described = set(re.findall(r"`(\w+)`", next(row for row in rows(sections()["notice"]) if row[0] == "kind")[2]))
+    told = {one.tells for one in registry.OPERATIONS.values()} - {"", telling.TURN}
+    assert described == {*Notice.Kind.values, *told, "title"}
 
 
 def test_every_close_code_is_there_with_its_name():
