@@ -4,6 +4,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from chat.models.literal import beginning
+
 
 class Summary(models.Model):
     """The text that stands for the turns `first`..`last` of the branch on which `until` is its last turn.
@@ -124,7 +126,14 @@ class Fact(models.Model):
     forgotten_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["session", "-id"], name="chat_fact_newest")]
+        indexes = [
+            models.Index(fields=["session", "-id"], name="chat_fact_newest"),
+            # What a request tells, pinned first: a long conversation has many thousands that it does not.
+            models.Index(
+                fields=["session", "-pinned", "-id"], condition=Q(forgotten_at__isnull=True), name="chat_fact_told"
+            ),
+            models.Index("session", beginning("value"), name="chat_fact_value"),
+        ]
 
     def __str__(self) -> str:
         return f"fact {self.pk} of {self.session_id}"

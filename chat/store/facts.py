@@ -17,6 +17,7 @@ from chat.context import prompts
 from chat.context import values as context
 from chat.context.exact import Exact
 from chat.models import Fact, Turn
+from chat.models.literal import BEGINNING, beginning
 from chat.store import standing
 from chat.store.branches import locked
 from chat.store.standing import Standing
@@ -85,7 +86,9 @@ def keep(turn: Turn, found: Sequence[Exact], *, since: int) -> int:
     found = list({(one.kind, one.value): one for one in reversed(found)}.values())[::-1][:MOST_A_TURN]
     if not found:
         return 0
-    own = Fact.objects.filter(session_id=turn.session_id, value__in=[one.value for one in found])
+    values = [one.value for one in found]
+    indexed = Fact.objects.alias(begins=beginning("value")).filter(begins__in=[one[:BEGINNING] for one in values])
+    own = indexed.filter(session_id=turn.session_id, value__in=values)
     # What only an excluded turn said is never told; what a person decided about it stays decided.
     decided = Q(forgotten_at__isnull=False) | Exists(Fact.objects.filter(supersedes_id=OuterRef("pk")))
     here = Q(turn__isnull=True) | Q(turn__active=True) & (Q(turn__excluded_by="") | decided)
