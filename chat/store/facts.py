@@ -86,9 +86,8 @@ def keep(turn: Turn, found: Sequence[Exact], *, since: int) -> int:
     found = list({(one.kind, one.value): one for one in reversed(found)}.values())[::-1][:MOST_A_TURN]
     if not found:
         return 0
-    values = [one.value for one in found]
-    indexed = Fact.objects.alias(begins=beginning("value")).filter(begins__in=[one[:BEGINNING] for one in values])
-    own = indexed.filter(session_id=turn.session_id, value__in=values)
+    beginnings = {one.value[:BEGINNING] for one in found}
+    own = Fact.objects.alias(begins=beginning("value")).filter(session_id=turn.session_id, begins__in=beginnings)
     # What only an excluded turn said is never told; what a person decided about it stays decided.
     decided = Q(forgotten_at__isnull=False) | Exists(Fact.objects.filter(supersedes_id=OuterRef("pk")))
     here = Q(turn__isnull=True) | Q(turn__active=True) & (Q(turn__excluded_by="") | decided)
