@@ -20,7 +20,6 @@ from chat.store.recent import Key, Recent, Window
 from chat.store.statements import as_uuid
 
 TRIES = 5
-MOST_FACTS = 200
 STEP = ("kind", "body", "call_id", "name", "tokens", "is_error")
 
 
@@ -335,5 +334,5 @@ def _told(head: Head, rows: list) -> tuple[context.Fact, ...]:
 def _facts(head: Head) -> tuple[int | None, list[tuple[Any, ...]]]:
     """The session's version, and its facts."""
     session = head.session_id
-    rows = statements.rows(statements.FACTS, [session, True, True, head.window_from, MOST_FACTS, session])
+    rows = statements.rows(statements.FACTS, [session, True, True, head.window_from, session])
     return (rows[0][0] if rows else None), [row[1:] for row in rows if row[1] is not None]

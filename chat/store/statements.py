@@ -47,20 +47,29 @@ ORDER BY number DESC LIMIT %s"""
 """The newest turns of the active path, newest first: session, True, first number, number of the live turn, tokens
 that the running sum must exceed, most rows."""
 
+MOST_FACTS = 200
+"""Facts of one request, before its budget decides."""
+
 FACTS = f"""
-SELECT s.context_version, f.id, f.kind, f.value, f.quote, f.number, f.pinned, f.since, f.supersedes_id
+SELECT s.context_version, f.id, f.kind, f.value, f.quote, t.number, f.pinned, f.since, f.supersedes_id
 FROM {_SESSIONS} s LEFT JOIN (
-    SELECT f.id, f.kind, f.value, f.quote, t.number, f.pinned, f.since, f.supersedes_id
-    FROM {_FACTS} f LEFT JOIN {_TURNS} t ON t.id = f.turn_id
-    WHERE f.session_id = %s AND f.forgotten_at IS NULL AND (f.turn_id IS NULL OR t.active = %s)
-      AND (f.turn_id IS NULL OR f.pinned = %s OR t.number < %s)
-    ORDER BY f.pinned DESC, f.id DESC LIMIT %s
-) f ON 1 = 1
+    SELECT f.id, f.kind, f.value, f.quote, f.turn_id, f.pinned, f.since, f.supersedes_id
+    FROM {_FACTS} f
+    WHERE f.session_id = %s AND f.forgotten_at IS NULL AND (f.turn_id IS NULL OR EXISTS (
+        SELECT 1 FROM {_TURNS} t
+        WHERE t.id = f.turn_id AND t.active = %s AND (f.pinned = %s OR t.number < %s)
+    ))
+    ORDER BY f.pinned DESC, f.id DESC LIMIT {MOST_FACTS}
+) f ON 1 = 1 LEFT JOIN {_TURNS} t ON t.id = f.turn_id
 WHERE s.id = %s
 ORDER BY f.pinned DESC, f.id DESC"""
 """Current facts that no verbatim turn says, pinned ones first, then the newest: session, True, True, start of the
-window, most rows, session. Each row begins with the version that everything else must have been read at: the last
-statement of a load brings it, and there is a row, all null, for it where there are no facts."""
+window, session. Each row begins with the version that everything else must have been read at: the last statement of a
+load brings it, and there is a row, all null, for it where there are no facts.
+
+Turns are looked at one by one in the order of the index, until there are enough: joined, PostgreSQL sorted all that was
+ever learnt, or had workers do it. The limit is written out: of one that is bound it takes a tenth of all rows to be
+wanted, and compiles the statement (20 ms and more)."""
 
 SUMMARIES = f"""
 SELECT id, first, last, text, tokens, tier FROM {_SUMMARIES}

@@ -14,6 +14,7 @@ import uuid
 
 LENGTHS = (100, 1_000, 10_000, 100_000)
 WINDOW_TURNS = 20
+FACTS_A_TURN = 4
 ROUNDS = 400
 WORDS = "The pump was checked again and the pressure held at nine bar for the whole evening. " * 4
 
@@ -76,7 +77,7 @@ def _conversation(session, length: int) -> int:
     """A conversation of finished turns, all but the newest covered by summaries, and one live turn; its id."""
     from django.utils import timezone
 
-    from chat.models import ChatSession, Summary, Turn
+    from chat.models import ChatSession, Fact, Summary, Turn
     from chat.stream import rendering
 
     stored = rendering.render(WORDS)
@@ -116,6 +117,13 @@ def _conversation(session, length: int) -> int:
             for turn in batch:
                 turn.parent_id = first.pk
         made = Turn.objects.bulk_create(batch)
+        Fact.objects.bulk_create(
+            [
+                Fact(session=session, kind="number", value=f"{turn.number}-{one}", quote=WORDS[:60], turn=turn)
+                for turn in made
+                for one in range(FACTS_A_TURN)
+            ]
+        )
         parent = made[-1] if made else parent
     last = max(1, length - WINDOW_TURNS)
     until = Turn.objects.get(session=session, number=last)
