@@ -48,3 +48,18 @@ def test_every_page_is_accessible_and_fits(then, visit):
         wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
         found[name] = [*everywhere(page), *(["sticks out of 1280 pixels"] if wide else [])]
     assert {name: problems for name, problems in found.items() if problems} == {}
+
+
+@pytest.mark.parametrize("letters", [16, 24, 32], ids=lambda size: f"{size} pixels")
+def test_what_is_chosen_from_fits_the_narrowest_phone_in_letters_of_any_size(visit, letters):
+    """A select is as wide as its longest option, in whatever font a phone has."""
+    alarms.record()
+    page = visit("/monitoring/alerts/", viewport={"width": 320, "height": 800})
+    given = pages()
+    for name in ("alerts", "alert_rule", "alert_rule_new"):
+        page.goto(given[name])
+        page.evaluate("size => { document.documentElement.style.fontSize = `${size}px` }", letters)
+        out = page.evaluate("""[...document.querySelectorAll("select")]
+            .filter((one) => one.getBoundingClientRect().right > innerWidth).map((one) => one.name)""")
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert (name, out, wide) == (name, [], 0)
