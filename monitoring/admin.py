@@ -26,8 +26,12 @@ from monitoring.models import (
 
 
 class ReadOnly(admin.ModelAdmin):
-    """Rows are facts. No full count: these are the tables that grow to millions."""
+    """Rows are facts. No full count: these are the tables that grow to millions.
 
+    An address asks only what the filters of the page ask, and what one of our own pages links to.
+    """
+
+    linked: tuple[str, ...] = ()
     show_full_result_count = False
     list_per_page = 50
 
@@ -40,11 +44,16 @@ class ReadOnly(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        hows = ("", "__exact", "__isnull", "__id__exact")
+        return lookup in self.linked or lookup in {f"{name}{how}" for name in self.list_filter for how in hows}
+
 
 @admin.register(ModelCall)
 class ModelCallAdmin(ReadOnly):
     """Calls to models, newest first."""
 
+    linked = ("session",)
     list_display = (
         "at",
         "session",
@@ -64,10 +73,6 @@ class ModelCallAdmin(ReadOnly):
     def whole_input(self, call: ModelCall) -> str:
         """Cached tokens included."""
         return figures.tokens(call.size)
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """The session's page links here with its id."""
-        return lookup == "session" or super().lookup_allowed(lookup, value, request)
 
 
 @admin.register(ContextEvent)

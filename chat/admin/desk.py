@@ -1,5 +1,6 @@
 """What every page here shares: who may see it, which conversation, and the frame of Django's administration."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,15 @@ def session_of(request: HttpRequest, session_id: UUID | str) -> ChatSession:
     if session is None:
         raise Http404
     return session
+
+
+def asked_by(filters: Collection[Any]) -> set[str]:
+    """What an address may ask of a list: what these filters write into it, and nothing else.
+
+    Left to itself Django answers for every column, how it begins included, and so spells out words that no page shows.
+    """
+    columns = {f"{one}{how}" for one in filters if isinstance(one, str) for how in ("", "__exact", "__isnull")}
+    return columns | {one.parameter_name for one in filters if not isinstance(one, str)}
 
 
 def show(request: HttpRequest, template: str, title: str, context: dict[str, Any], status: int = 200) -> HttpResponse:

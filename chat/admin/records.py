@@ -38,6 +38,9 @@ class Kept(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return lookup in desk.asked_by(self.list_filter)
+
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         return {}
 

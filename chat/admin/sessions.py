@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from chat.admin import bars, bulk, fates, finding, gauges, operations, overview, revealing, troubles
+from chat.admin import bars, bulk, desk, fates, finding, gauges, operations, overview, revealing, troubles
 from chat.admin.gauges import Gauge
 from chat.models import ChatSession, Turn
 
@@ -84,6 +84,9 @@ class ChatSessionAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: ChatSession | None = None) -> bool:
         return False
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        return lookup in desk.asked_by(self.list_filter)
 
     # --- the list -----------------------------------------------------------------------------------------------
 

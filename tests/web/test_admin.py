@@ -4,21 +4,25 @@ import csv
 import re
 import uuid
 from datetime import timedelta
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.auth.models import Group, Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from chat.admin import results, revealing
 from chat.admin.sessions import ChatSessionAdmin
-from chat.models import Audit, Batch, BatchItem, ChatSession, Fact, Job, Manifest, Summary, Turn
+from chat.models import Audit, Batch, BatchItem, ChatSession, Fact, Job, Manifest, Summary, Switches, Turn
 from chat.store import switches
 from chat.surgery import registry
-from monitoring.models import SessionGauge
+from monitoring.models import ModelCall, SessionGauge
 from tests.store.building import compress, conversation, turn
 
 CANARY = "zyzzogeton"
@@ -177,6 +181,46 @@ def test_no_page_shows_a_word_of_a_user_or_writes_anything(
         assert "style=" not in re.sub(r"<svg.*?</svg>", "", answer.content.decode(), flags=re.S), address
     session.refresh_from_db()
     assert session.archived_at is None
+
+
+LISTS = [one for one in site._registry if one._meta.app_label in ("chat", "monitoring") and one is not Switches]
+
+
+@pytest.mark.parametrize("model", LISTS, ids=lambda model: model._meta.model_name)
+def test_a_list_answers_only_what_its_own_filters_ask(
+    client: Client, olga: Any, session: ChatSession, model: Any
+) -> None:
+    """How a title begins is a title, letter by letter."""
+    client.force_login(olga)
+    address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    Audit.objects.create(operation="trim", session=session.pk, reason="Alert.")
+    links = set(re.findall(r'<a href="\?([^"]+)"', client.get(address).content.decode()))
+    for query in (unescape(link) for link in links):
+        answer = client.get(f"{address}?{query}")
+        assert answer.status_code == 200, query  # an answer that could not be given is a redirect
+    asked = {name for link in links for name in parse_qs(unescape(link))} | {*site._registry[model].list_filter}
+    asked |= {"session"} if model is ModelCall else set()  # where a conversation's page leads
+    hows = ("", "__startswith", "__regex", "__length__gt")
+    for column in (*(field.name for field in model._meta.get_fields()), "head__prompt", "turns__reply", "facts__value"):
+        for how in hows:
+            if column + how not in asked:
+                assert client.get(address, {column + how: "1"}).status_code == 400, column + how
+
+
+def test_no_list_of_people_tells_how_their_words_begin(client: Client, olga: Any, session: ChatSession) -> None:
+    client.force_login(olga)
+    for column in ("chat_sessions__title", "chat_sessions__turns__prompt", "preference__new_email", "presets__name"):
+        assert client.get("/admin/auth/user/", {f"{column}__startswith": "A"}).status_code == 400, column
+        assert client.get("/admin/auth/group/", {f"user__{column}__startswith": "A"}).status_code == 400, column
+
+
+def test_the_list_of_sessions_is_sorted_by_nothing_that_a_user_wrote(surgeon: Client, session: ChatSession) -> None:
+    page = site._registry[ChatSession]
+    sortable = {getattr(getattr(page, name, None), "admin_order_field", name) for name in page.list_display}
+    assert sortable & {field.name for field in ChatSession._meta.get_fields()} == {
+        "id", "strategy", "turns_active", "updated_at", "compactions"
+    }  # fmt: skip
+    assert sortable >= {"owner__username", "share"}
 
 
 def test_reading_a_users_words_leaves_an_entry_every_time_and_needs_a_reason(
