@@ -1,5 +1,12 @@
-"""The page of the runtime switches: how they stand, what each does, and a change with a reason."""
+"""The page of the runtime switches: how they stand, what each does, and a change with a reason.
 
+The form says all of them, so it also says what it showed: what somebody else has turned since is not turned back by
+whoever did not know of it.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -68,6 +75,24 @@ class SwitchesForm(forms.Form):
         return switches.Switches(**{name: self.cleaned_data[name] for name in switches.NAMES})
 
 
+class Moved(Exception):
+    """Nothing was turned: the switches are not as they were looked at. `now`: how they are."""
+
+    def __init__(self, now: switches.Switches):
+        super().__init__("They were turned meanwhile.")
+        self.now = now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turned:
+    """A switch that somebody else turned, in words. `chosen`: what the form wants instead; '' if that is the same."""
+
+    label: str
+    was: str
+    now: str
+    chosen: str
+
+
 @admin.register(Switches)
 class SwitchesAdmin(Kept):
     """One page, no list."""
@@ -83,19 +108,33 @@ class SwitchesAdmin(Kept):
         desk.demand(request, CHANGE)
         now = switches.read()
         form = SwitchesForm(request.POST if request.method == "POST" else None, initial=now.values())
+        # What a form showed comes back with it, also when it is shown again because something in it was wrong.
+        shown = request.POST.get("seen", "") if request.method == "POST" else json.dumps(now.values())
+        moved, status = [], 200
         if request.method == "POST" and form.is_valid():
+            wanted, reason = form.wanted(), form.cleaned_data["reason"]
+            # A form that does not say what it showed has seen nothing but itself.
+            known = _read(shown) or wanted
             try:
-                changed = turn(request, form.wanted(), form.cleaned_data["reason"])
+                changed = turn(request, wanted, reason, known)
             except Refused as refused:
                 form.add_error("reason", str(refused))
+            except Moved as found:
+                now, status = found.now, 409
+                moved = list(_moved(form, known, now, wanted))
+                kept = {name: one for name, one in wanted.values().items() if one != known.values()[name]}
+                form = SwitchesForm(initial=now.values() | kept | {"reason": reason})
+                shown = json.dumps(now.values())
             else:
                 told = "In force in every process within 5 seconds." if changed else "Nothing was changed."
                 messages.success(request, told)
                 return redirect("admin:chat_switches_changelist")
         history = Audit.objects.filter(operation="switch").order_by("-id")[:10]
         turned = [form.fields[name].label for name, value in now.values().items() if value not in (False, "", None)]
-        context = {"form": form, "history": history, "turned": turned, "opts": Switches._meta}
-        return desk.show(request, "admin/chat/switches.html", "Runtime switches", context, 400 if form.errors else 200)
+        context = {"form": form, "history": history, "turned": turned, "moved": moved, "opts": Switches._meta,
+                   "seen": shown}  # fmt: skip
+        status = 400 if form.errors else status
+        return desk.show(request, "admin/chat/switches.html", "Runtime switches", context, status)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -104,10 +143,21 @@ class SwitchesAdmin(Kept):
         return redirect("admin:chat_switches_changelist")
 
 
-def turn(request: HttpRequest, wanted: switches.Switches, reason: str) -> bool:
-    """Store what differs, with its entry in the audit, in one transaction; whether anything did. Raises Refused."""
+def _read(shown: str) -> switches.Switches | None:
+    """The switches as a form says that it showed them; None where it says nothing that can be read."""
+    try:
+        return switches.Switches(**json.loads(shown))
+    except (ValueError, TypeError):
+        return None
+
+
+def turn(request: HttpRequest, wanted: switches.Switches, reason: str, shown: switches.Switches) -> bool:
+    """Store what differs, with its entry in the audit, in one transaction; whether anything did. `shown`: what whoever
+    asks has looked at. Raises Refused, Moved; then nothing is stored."""
     with transaction.atomic():
         before = switches.write(wanted)
+        if before != shown:
+            raise Moved(before)
         old, new = before.values(), wanted.values()
         changed = [name for name in switches.NAMES if old[name] != new[name]]
         if not changed:
@@ -121,3 +171,21 @@ def turn(request: HttpRequest, wanted: switches.Switches, reason: str) -> bool:
             after={name: new[name] for name in changed},
         )
         return True
+
+
+def _moved(
+    form: SwitchesForm, shown: switches.Switches, now: switches.Switches, wanted: switches.Switches
+) -> Iterator[Turned]:
+    """What is not as it was shown, in the form's order."""
+    was, are, chosen = shown.values(), now.values(), wanted.values()
+    for name in switches.NAMES:
+        if was[name] != are[name]:
+            own = _word(chosen[name]) if chosen[name] not in (was[name], are[name]) else ""
+            label = str(form.fields[name].label)
+            yield Turned(label=label, was=_word(was[name]), now=_word(are[name]), chosen=own)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "empty" if value in ("", None) else str(value)

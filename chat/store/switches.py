@@ -51,12 +51,13 @@ def read() -> Switches:
 
 
 def write(wanted: Switches) -> Switches:
-    """Store them; what they were before. Call it in the transaction that also writes the audit row."""
+    """Store them; what they were before, under the row's lock. Call it in the transaction that also writes the audit
+    row."""
     with transaction.atomic():
-        row = Row.objects.select_for_update().first()
-        before = Switches(**{name: getattr(row, name) for name in NAMES}) if row else Switches()
-        values = wanted.values() | {"changed_at": Now()}
-        Row.objects.update_or_create(pk=Row._meta.pk.get_default(), defaults=values)
+        only = Row.objects.get_or_create(pk=Row._meta.pk.get_default())[0].pk
+        row = Row.objects.select_for_update().get(pk=only)  # made before it is locked: two first writers wait, too
+        before = Switches(**{name: getattr(row, name) for name in NAMES})
+        Row.objects.filter(pk=only).update(**wanted.values(), changed_at=Now())
         return before
 
 

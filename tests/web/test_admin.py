@@ -493,7 +493,10 @@ def test_marks_of_its_own_stand_on_the_page_and_in_the_list(surgeon: Client, ses
 def test_a_switch_is_turned_with_a_reason_and_an_entry(surgeon: Client) -> None:
     address = "/admin/chat/switches/"
     body = {"compaction_paused": "on", "concurrency": "4", "summary_model": "", "fallback_model": ""}
-    assert surgeon.post(address, body).status_code == 400
+    body["seen"] = unescape(hidden(surgeon.get(address).content.decode(), "seen"))
+    wrong = surgeon.post(address, body)
+    assert wrong.status_code == 400
+    assert unescape(hidden(wrong.content.decode(), "seen")) == body["seen"]
     assert switches.read() == switches.Switches()
     page = surgeon.post(address, body | {"reason": "the summariser answers 500"}, follow=True).content.decode()
     assert "In force in every process within 5 seconds" in page
@@ -503,8 +506,40 @@ def test_a_switch_is_turned_with_a_reason_and_an_entry(surgeon: Client) -> None:
     assert (entry.before, entry.after) == (
         {"compaction_paused": False, "concurrency": None}, {"compaction_paused": True, "concurrency": 4}
     )  # fmt: skip
+    body["seen"] = unescape(hidden(page, "seen"))
     same = surgeon.post(address, body | {"reason": "once more"}, follow=True)
     assert "Nothing was changed." in same.content.decode()
     assert surgeon.post(address, body | {"reason": "x-y-z", "concurrency": "0"}).status_code == 400
     assert surgeon.post(address, body | {"reason": "x-y-z", "fallback_model": "made-up"}).status_code == 400
     assert Audit.objects.filter(operation="switch").count() == 1
+
+
+def test_what_somebody_else_has_turned_since_is_not_turned_back_by_a_form_that_did_not_show_it(
+    surgeon: Client, django_user_model: Any
+) -> None:
+    address = "/admin/chat/switches/"
+    first = unescape(hidden(surgeon.get(address).content.decode(), "seen"))
+    # Meanwhile: everything is read-only, and two replies at once.
+    other = staff(django_user_model, "operator")
+    theirs = {"read_only": "on", "concurrency": "1", "reason": "half of the replies are wrong", "seen": first}
+    assert other.post(address, theirs).status_code == 302
+    mine = {"compaction_paused": "on", "concurrency": "5", "reason": "the summariser answers 500", "seen": first}
+    answer = surgeon.post(address, mine)
+    now = switches.Switches(read_only=True, concurrency=1)
+    assert (answer.status_code, switches.read()) == (409, now)
+    assert Audit.objects.filter(operation="switch").count() == 1
+    said = answer.content.decode()
+    assert "Read-only: off when you looked, on now.<" in said
+    assert "Replies at once: empty when you looked, 1 now. You chose 5, which stands below." in said
+    form = answer.context["form"]
+    assert [form[name].value() for name in ("compaction_paused", "read_only", "concurrency", "reason")] == [
+        True, True, 5, mine["reason"]
+    ]  # fmt: skip
+    # What the page now shows can be sent.
+    again = mine | {"read_only": "on", "seen": unescape(hidden(said, "seen"))}
+    assert surgeon.post(address, again).status_code == 302
+    assert switches.read() == switches.Switches(compaction_paused=True, read_only=True, concurrency=5)
+    # A form that does not say what it showed turns nothing back either.
+    for unsaid in ({}, {"seen": "nonsense"}, {"seen": '{"read_only": 1, "other": 2}'}, {"seen": "[]"}):
+        assert surgeon.post(address, {"reason": "an old page"} | unsaid).status_code == 409, unsaid
+    assert switches.read().read_only
