@@ -77,6 +77,8 @@ def roll_back_summary(session: ChatSession, values: Mapping[str, Any]) -> Done:
     before = Summary.objects.filter(
         session=session, first=old.first, last=old.last, until_id=old.until_id, committed_at__isnull=False
     )
+    # A rejected one was taken back by somebody, a stale one may tell what may no longer be told.
+    before = before.filter(state__in=(State.RESTING, State.UNDONE))
     back = before.filter(source_hash=old.source_hash, version__lt=old.version).order_by("-version").first()
     if back is None:
         raise Refused("nothing", f"S{old.pk} has no earlier version that still says what its turns say.")

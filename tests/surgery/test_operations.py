@@ -285,6 +285,23 @@ def test_new_turns_do_not_stand_in_the_way_of_an_undo_and_another_change_does(
     assert rows(session) == before
 
 
+def test_a_text_that_was_taken_back_never_comes_back_by_rolling_back_nor_one_that_is_stale(
+    session: ChatSession, surgeon: Any
+) -> None:
+    texts = dict(Summary.objects.filter(session=session, tier=1).values_list("pk", "text"))
+    first = texts[summary(session)]
+    wrong = done(surgeon, session, "edit_summary", {"summary": summary(session), "text": "They talked of a bomb."})
+    operating.undo(surgeon, wrong.audit, WHY)
+    done(surgeon, session, "edit_summary", {"summary": summary(session), "text": "They talked of a machine."})
+    done(surgeon, session, "roll_back_summary", {"summary": summary(session)})
+    assert Summary.objects.get(pk=summary(session)).text == first
+    Summary.objects.filter(session=session, state="resting").update(state="stale")
+    given = {"summary": summary(session)}
+    assert operating.plan(session.pk, "roll_back_summary", given).refused
+    assert refusal(done, user=surgeon, session=session, name="roll_back_summary", given=given) == "nothing"
+    assert integrity.violations() == []
+
+
 def test_a_preview_says_which_turns_leave_the_models_view_and_how(session: ChatSession) -> None:
     said = operating.plan(session.pk, "trim", {"turns": "5"})
     assert said.leaves == ((15, 24, "omitted"),)
