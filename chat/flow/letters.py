@@ -1,7 +1,8 @@
 """Letters by e-mail: who gets one is decided here, what it says stands in templates.
 
-The link to a new password is written by a job. Whoever asks for one waits equally long whether or not there is such
-an account, and an SMTP server that hangs holds up no page. Jobs name users by id; the address is read when it is sent.
+Links to a new password, and to a new address, are written by a job. Whoever asks for one waits equally long whether or
+not there is such an account, and an SMTP server that hangs or is down holds up no page. Jobs name users by id; the
+address is read when it is sent.
 """
 
 import asyncio
@@ -23,13 +24,16 @@ from chat.flow.engine import Engine
 from chat.models import Job, Preference
 from chat.store import leases
 from chat.store.leases import Claim
+from chat.store.rates import Window
 
 KIND = "letter"
 PRIORITY = 1
 MOST_AN_HOUR = 5
-"""Links to a new password that one account gets in an hour, from one process: nobody fills somebody's mailbox."""
+"""Links to a new password that one account gets in an hour, and links to new addresses that it may ask for, from one
+process: nobody fills somebody's mailbox."""
 
 _sent: dict[int, deque[float]] = {}
+_asked = Window(3600)
 
 
 class _AddressTokens(PasswordResetTokenGenerator):
@@ -54,18 +58,34 @@ def ask_for_reset(users: list[int], origin: str, language: str) -> None:
     leases.enqueue(KIND, priority=PRIORITY, users=users, origin=origin, language=language)
 
 
+def wait_to_ask(user_id: int) -> float:
+    """Seconds until this user may ask for a link to a new address; 0 where they may, and have then asked for one."""
+    return _asked.take(user_id, MOST_AN_HOUR, time.monotonic())
+
+
+def ask_for_confirmation(user_id: int, origin: str, language: str) -> None:
+    """Let the address that this user wants get the link that confirms it. `origin`: scheme and host of the link."""
+    leases.enqueue(KIND, priority=PRIORITY, confirms=user_id, origin=origin, language=language)
+
+
 async def run_job(claim: Claim, engine: Engine) -> str:
     """The job: write the letters and send them. One that fails is tried again."""
-    letters = await engine.database.read(_resets, claim.id)
+    letters = await engine.database.read(written, claim.id)
     for letter in letters:
         await asyncio.to_thread(letter.send)
     return ""
 
 
-def _resets(job_id: int) -> list[EmailMessage]:
+def written(job_id: int) -> list[EmailMessage]:
+    """The letters of a job; none to an address that is not wanted any more."""
     args = Job.objects.values_list("args", flat=True).get(pk=job_id)
-    people = get_user_model()._default_manager.filter(pk__in=args["users"], is_active=True)
-    return [reset(user, args["origin"], args["language"]) for user in people if _may(user.pk)]
+    place = (args["origin"], args["language"])
+    people = get_user_model()._default_manager.filter(is_active=True)
+    if "confirms" in args:
+        person = people.filter(pk=args["confirms"]).first()
+        address = wanted(person) if person else ""
+        return [confirm_address(person, address, *place)] if address else []
+    return [reset(user, *place) for user in people.filter(pk__in=args["users"]) if _may(user.pk)]
 
 
 def _may(user_id: int) -> bool:
@@ -85,12 +105,10 @@ def reset(user: Any, origin: str, language: str) -> EmailMessage:
     return _letter("password_reset", user.email, user, language, link=_link(origin, "password_reset_confirm", place))
 
 
-def confirm_address(user: Any, address: str, origin: str) -> EmailMessage:
+def confirm_address(user: Any, address: str, origin: str, language: str) -> EmailMessage:
     """The letter to a new address, with the link that confirms it."""
     place = [address_tokens.make_token(user)]
-    return _letter(
-        "email_confirm", address, user, translation.get_language(), link=_link(origin, "chat:email-confirm", place)
-    )
+    return _letter("email_confirm", address, user, language, link=_link(origin, "chat:email-confirm", place))
 
 
 def tell_old_address(user: Any, old: str, new: str) -> EmailMessage:

@@ -20,7 +20,7 @@ from chat.models import ChatSession, Preference, Preset, Share
 from chat.store import logins
 from chat.web import browsers, leaving
 from chat.web.pages import page
-from chat.web.people import MOST_DAYS, EmailForm, KeepForm, KnownPassword, NewPasswordForm, origin
+from chat.web.people import MOST_DAYS, EmailForm, KeepForm, KnownPassword, NewPasswordForm
 
 READS = ["GET", "HEAD", "POST"]
 
@@ -67,9 +67,7 @@ def password(request: HttpRequest) -> HttpResponse:
 def email(request: HttpRequest) -> HttpResponse:
     """Another address; it holds once the link that is sent there was followed."""
     form = EmailForm(request.POST or None, request=request)
-    if request.method == "POST" and form.is_valid():
-        address = form.save()
-        letters.confirm_address(request.user, address, origin(request)).send()
+    if request.method == "POST" and form.is_valid() and (address := form.save()):
         messages.success(request, _("A link is on its way to %(address)s.") % {"address": address})
         return redirect("chat:account")
     return _form(request, "account/email.html", form, title=_("Change e-mail address"))

@@ -1,5 +1,6 @@
 """What somebody may change of their own account. Whoever changes something dangerous gives the password again."""
 
+import math
 from typing import Any
 
 from django import forms
@@ -41,9 +42,17 @@ class EmailForm(KnownPassword):
     email = forms.EmailField(max_length=254)
 
     def save(self) -> str:
-        """Keep it until it is confirmed."""
-        address = self.cleaned_data["email"]
-        Preference.objects.update_or_create(user=self.request.user, defaults={"new_email": address})
+        """Keep it until it is confirmed, and leave the letter with the link to a job. '' and an error beside the field
+        where too many were asked for in an hour."""
+        address, user = self.cleaned_data["email"], self.request.user
+        if wait := letters.wait_to_ask(user.pk):
+            said = _("%(n)s links were sent within an hour, which is the most. Ask again in %(minutes)s min.")
+            self.add_error("email", said % {"n": letters.MOST_AN_HOUR, "minutes": math.ceil(wait / 60)})
+            return ""
+        with transaction.atomic():
+            Preference.objects.update_or_create(user=user, defaults={"new_email": address})
+            letters.ask_for_confirmation(user.pk, origin(self.request), translation.get_language() or "en")
+        _wake_jobs()
         return address
 
 
@@ -80,13 +89,17 @@ class ResetForm(PasswordResetForm):
         users = [user.pk for user in self.get_users(self.cleaned_data["email"])]
         with transaction.atomic():
             letters.ask_for_reset(users, origin(request), translation.get_language() or "en")
-        if service.running():
-            service.current().wake_jobs()
+        _wake_jobs()
 
 
 def origin(request: Any) -> str:
     """Scheme and host that the site was asked by; Django has held the host against ALLOWED_HOSTS."""
     return f"{request.scheme}://{request.get_host()}/"
+
+
+def _wake_jobs() -> None:
+    if service.running():
+        service.current().wake_jobs()
 
 
 def _proven(request: Any, password: str) -> bool:

@@ -1,17 +1,19 @@
 """One's own account: what may be changed, what it costs to change it, who hears of it, and what is not told."""
 
 import re
+from smtplib import SMTPServerDisconnected
 
 import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.core import mail
+from django.core.mail.backends.base import BaseEmailBackend
 from django.test import Client
 
 from chat.flow import letters
 from chat.models import Job, Preference, SignIn
-from chat.store import logins
+from chat.store import logins, rates
 from chat.web import browsers
 from tests.conftest import PASSWORD
 
@@ -20,6 +22,18 @@ pytestmark = pytest.mark.django_db
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605 (KHTML) Version/19.0 Safari/604.1"
 NEW = "a long quiet river"
+
+
+class Down(BaseEmailBackend):
+    """A server for letters that is not there."""
+
+    def send_messages(self, email_messages):
+        raise SMTPServerDisconnected
+
+
+@pytest.fixture(autouse=True)
+def _nobody_has_asked_yet(monkeypatch):
+    monkeypatch.setattr(letters, "_asked", rates.Window(3600))
 
 
 def signed_in(agent=FIREFOX, name="alice", password=PASSWORD):
@@ -35,7 +49,7 @@ def good(browser) -> bool:
 def letters_sent():
     """What the job writes, as it writes it."""
     for job in Job.objects.filter(kind=letters.KIND, state="due"):
-        for letter in letters._resets(job.pk):
+        for letter in letters.written(job.pk):
             letter.send()
     Job.objects.all().delete()
     return mail.outbox
@@ -130,7 +144,7 @@ class TestAddress:
     def test_holds_once_its_link_was_followed_and_the_old_one_is_told(self, client, alice):
         client.force_login(alice)
         client.post("/account/email/", {"email": "new@example.net", "password": PASSWORD})
-        (letter,) = mail.outbox
+        (letter,) = letters_sent()
         path = link_in(letter)
         assert (letter.to, "new@example.net" in path) == (["new@example.net"], False)
         assert "Confirm" in client.get(path).content.decode()
@@ -145,17 +159,47 @@ class TestAddress:
     def test_a_link_is_good_for_its_own_user_and_its_own_address(self, client, alice, bob):
         client.force_login(alice)
         client.post("/account/email/", {"email": "new@example.net", "password": PASSWORD})
-        path = link_in(mail.outbox[0])
+        path = link_in(letters_sent()[0])
         client.force_login(bob)
         client.post("/account/email/", {"email": "bobs@example.net", "password": PASSWORD})
+        letters_sent()
         assert client.post(path).status_code == 404
         client.force_login(alice)
         client.post("/account/email/", {"email": "other@example.net", "password": PASSWORD})
         assert client.post(path).status_code == 404
+        letters_sent()
         client.post("/account/email/forget/")
         assert client.post(link_in(mail.outbox[2])).status_code == 404
         alice.refresh_from_db()
         assert alice.email == "alice@example.org"
+
+    def test_is_asked_for_while_no_letter_can_be_sent_and_the_letter_is_tried_again(self, client, alice, settings):
+        settings.EMAIL_BACKEND = "tests.web.test_account.Down"
+        client.force_login(alice)
+        answer = client.post("/account/email/", {"email": "new@example.net", "password": PASSWORD})
+        assert (answer.status_code, answer.url) == (302, "/account/")
+        assert "Waiting for new@example.net" in client.get("/account/").content.decode()
+        with pytest.raises(SMTPServerDisconnected):
+            letters_sent()
+        settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+        assert Job.objects.get().args.keys() == {"confirms", "origin", "language"}, "a job names nobody's address"
+        assert [letter.to for letter in letters_sent()] == [["new@example.net"]]
+
+    def test_that_is_not_wanted_any_more_gets_no_letter(self, client, alice):
+        client.force_login(alice)
+        client.post("/account/email/", {"email": "new@example.net", "password": PASSWORD})
+        client.post("/account/email/forget/")
+        assert letters.written(Job.objects.get().pk) == []
+
+    def test_of_somebody_else_is_not_filled_with_letters(self, client, alice):
+        client.force_login(alice)
+        given = {"email": "stranger@example.net", "password": PASSWORD}
+        answers = [client.post("/account/email/", given) for _ in range(letters.MOST_AN_HOUR + 2)]
+        assert [answer.status_code for answer in answers] == [302] * letters.MOST_AN_HOUR + [422] * 2
+        last = client.post("/account/email/", given | {"email": "another@example.net"}).content.decode()
+        assert re.search(r"5 links were sent within an hour, which is the most\. Ask again in \d\d min\.", last)
+        assert Preference.objects.get(user=alice).new_email == "stranger@example.net"
+        assert len(letters_sent()) == letters.MOST_AN_HOUR
 
 
 class TestSignIns:
