@@ -71,7 +71,9 @@ def _evaluate(code: str, now: datetime) -> list[Decision | None] | None:
         rule = AlertRule.objects.select_for_update().get(code=code)
         if not _is_due(rule, now):
             return None
-        firing = {one.key: one for one in Alert.objects.filter(rule=rule, resolved_at=None)}
+        # Locked until they are saved: an acknowledgement in between would be overwritten by what was read before it.
+        open_ = Alert.objects.filter(rule=rule, resolved_at=None).select_for_update().order_by("pk")
+        firing = {one.key: one for one in open_}
         standings: dict[str, Standing] = {}
         made = []
         for key in {*readings, *firing, *rule.standing}:

@@ -1,13 +1,14 @@
 """Rules against what was recorded: alerts open, are told, acknowledged and resolved, each once."""
 
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import call_command
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
 from monitoring import alerting, hindsight, measures, recording, rollups
@@ -67,6 +68,52 @@ def test_a_session_over_the_line_is_one_alert_from_opening_to_resolution(tell, n
     alert.refresh_from_db()
     assert (alert.state, alert.acknowledged_by, alert.resolved_by, round(alert.peak, 1)) == ("resolved", 5, None, 91.0)
     assert set(Delivery.objects.values_list("event", flat=True)) == {"opened", "acknowledged", "resolved"}
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("deed", ["acknowledge", "resolve"])
+def test_what_somebody_does_while_a_rule_is_evaluated_is_not_undone_by_it(tell, now, session, monkeypatch, deed):
+    only("session-over-80")
+    fill(tell, 0.91, now, session)
+    alerting.evaluate(now)
+    alerting.evaluate(now + MINUTE)
+    alert, decide = Alert.objects.get(), alerting.alerts.decide
+    somebody: list[int] = []
+    did: list[bool] = []
+
+    def act():
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                somebody.append(cursor.fetchone()[0])
+            did.append(getattr(alerting, deed)(alert.pk, 5, now + 2 * MINUTE))
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=act)
+
+    def waits():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", somebody)
+            return cursor.fetchone()[0]
+
+    def meanwhile(*given):
+        """What is decided rests on what was read; what was decided is not saved yet."""
+        thread.start()
+        while thread.is_alive() and not (somebody and waits()):
+            thread.join(0.01)
+        return decide(*given)
+
+    monkeypatch.setattr(alerting.alerts, "decide", meanwhile)
+    fill(tell, 0.95, now + 2 * MINUTE, session, 2)
+    alerting.evaluate(now + 2 * MINUTE)
+    thread.join(60)
+    assert did == [True]
+    alert.refresh_from_db()
+    assert (alert.acknowledged_by, alert.resolved_by) == ((5, None) if deed == "acknowledge" else (None, 5))
+    assert alert.state == ("acknowledged" if deed == "acknowledge" else "resolved")
+    assert round(alert.peak) == 95, "and what was measured is not lost either"
 
 
 def test_each_session_may_have_an_alert_of_its_own(tell, now, session):
