@@ -18,7 +18,9 @@ from chat.models import ChatSession, Fact, Summary, Turn
 from chat.surgery import auditing
 from chat.surgery.values import Refused
 
-MOST_TURNS = 20
+MOST = 50
+"""What is shown at once: as many as a page of turns has boxes. More is refused, never left out."""
+MOST_FACTS = 100
 KINDS = ("turns", "summary", "versions", "facts")
 
 
@@ -38,12 +40,14 @@ def page(request: HttpRequest, session_id: UUID) -> HttpResponse:
     desk.demand(request, desk.READ)
     kind = request.POST.get("kind", "")
     ids = [int(one) for one in request.POST.getlist("id") if one.isascii() and one.isdecimal() and len(one) < 19]
-    ids = ids[:MOST_TURNS]
     context: dict[str, Any] = {"session": session, "kind": kind, "ids": ids, "reason": request.POST.get("reason", "")}
     title = f"Read the words of session {bars.short(session.pk)}"
     if kind not in KINDS or (not ids and kind != "facts"):
         context["refused"] = "Nothing was chosen. Go back and choose what to read."
         return desk.show(request, "admin/chat/reveal.html", title, context, status=400)
+    if len(ids) > MOST:
+        said = f"{len(ids):,} were chosen, at most {MOST} are shown at once. Go back and choose fewer."
+        return desk.show(request, "admin/chat/reveal.html", title, context | {"refused": said, "ids": []}, status=400)
     if "reason" not in request.POST:
         return desk.show(request, "admin/chat/reveal.html", title, context)
     try:
@@ -75,8 +79,11 @@ def _pieces(session: ChatSession, kind: str, ids: list[int]) -> Iterator[Piece]:
         case "versions":
             yield from _versions(session, ids)
         case "facts":
-            for fact in Fact.objects.filter(session=session).order_by("-id")[:100]:
+            facts = Fact.objects.filter(session=session).order_by("-id")
+            for fact in facts[:MOST_FACTS]:
                 yield Piece(f"{fact.kind} (fact {fact.pk})", f"{fact.value}\n{fact.quote}".strip())
+            if (left := facts.count() - MOST_FACTS) > 0:
+                yield Piece(f"{left:,} older facts", f"Only the newest {MOST_FACTS} are shown.")
 
 
 def _versions(session: ChatSession, ids: list[int]) -> Iterator[Piece]:

@@ -23,7 +23,7 @@ from chat.models import Audit, Batch, BatchItem, ChatSession, Fact, Job, Manifes
 from chat.store import switches
 from chat.surgery import registry
 from monitoring.models import ModelCall, SessionGauge
-from tests.store.building import compress, conversation, turn
+from tests.store.building import compress, conversation, extend, turn
 
 CANARY = "zyzzogeton"
 LIST = "/admin/chat/chatsession/"
@@ -246,6 +246,35 @@ def test_reading_a_users_words_leaves_an_entry_every_time_and_needs_a_reason(
         ("read_text", session.pk, kind) for kind in ("turns", "turns", "summary", "facts")
     ]
     assert CANARY not in str([(entry.target, entry.before, entry.after, entry.reason) for entry in entries])
+
+
+def test_what_is_too_much_to_read_at_once_is_refused_and_nothing_of_it_left_out(
+    surgeon: Client, session: ChatSession
+) -> None:
+    extend(session, 35)
+    address, chosen = (
+        f"{LIST}{session.pk}/reveal/",
+        [*Turn.objects.filter(session=session).values_list("pk", flat=True)],
+    )
+    page = surgeon.get(f"{LIST}{session.pk}/change/").content.decode()
+    offered = re.findall(r'type="checkbox" name="id" value="(\d+)"', page)
+    assert len(offered) == 50
+    shown = surgeon.post(address, {"kind": "turns", "id": offered, "reason": "ticket 4711"}).content.decode()
+    assert all(f"Turn {number}, the user" in shown for number in range(6, 56))
+    assert Audit.objects.get().target["ids"] == [int(one) for one in offered]
+    for reason in ({}, {"reason": "ticket 4711"}):
+        refused = surgeon.post(address, {"kind": "turns", "id": chosen} | reason)
+        assert refused.status_code == 400
+        assert "55 were chosen, at most 50 are shown at once." in refused.content.decode()
+        assert "Show the words" not in refused.content.decode()
+    assert Audit.objects.count() == 1
+    Fact.objects.bulk_create(
+        Fact(session=session, kind="id", value=f"value {n}", turn=turn(session, 3)) for n in range(101)
+    )
+    facts = surgeon.post(address, {"kind": "facts", "reason": "ticket 4711"}).content.decode()
+    assert "value 100" in facts
+    assert "value 0<" not in facts
+    assert "2 older facts" in facts
 
 
 def test_words_of_another_session_are_not_shown_by_the_number_of_their_row(
