@@ -64,6 +64,9 @@ class ChatSession(models.Model):
         SLIDING_WINDOW = "sliding_window", _("Leave older parts out")
         PROVIDER = "provider", _("The provider's own compaction")
 
+    CHOOSABLE = (Strategy.SUMMARY, Strategy.SLIDING_WINDOW)
+    """The strategies that its owner may choose."""
+
     class TitledBy(models.TextChoices):
         CODE = "code", _("the first words")
         MODEL = "model", _("the model")

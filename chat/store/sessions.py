@@ -15,6 +15,11 @@ from chat.models import ChatSession, Instructions, Preference, Turn
 PURGED_AT_ONCE = 10
 EXPIRED_AT_ONCE = 100
 
+LEAST_WINDOW, MOST_WINDOW = 2, 1_000
+"""Messages of a window that its owner may choose: one turn at least."""
+MOST_INSTRUCTIONS = 100_000
+"""Characters of a system prompt."""
+
 
 def instructions(text: str) -> Instructions:
     """The row of this system prompt; equal texts share one, so that equal prefixes share a cache."""

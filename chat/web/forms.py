@@ -7,11 +7,9 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from chat.models import ChatSession
+from chat.store.sessions import LEAST_WINDOW, MOST_WINDOW
 from chat.stream.inbound import MOST_DOCUMENTS, OPS, clean_text
 from chat.web.pages import number
-
-LEAST_WINDOW, MOST_WINDOW = 2, 1_000
-"""Messages of a window: one turn at least."""
 
 
 class TitleForm(forms.ModelForm):
@@ -31,9 +29,7 @@ class TitleForm(forms.ModelForm):
 class OptionsForm(forms.ModelForm):
     """What happens when a conversation grows long, and when, and how much of it is sent word for word."""
 
-    STRATEGIES = (ChatSession.Strategy.SUMMARY, ChatSession.Strategy.SLIDING_WINDOW)
-
-    strategy = forms.ChoiceField(choices=[(value.value, value.label) for value in STRATEGIES])
+    strategy = forms.ChoiceField(choices=[(value.value, value.label) for value in ChatSession.CHOOSABLE])
     mode = forms.ChoiceField(choices=ChatSession.Mode.choices, required=False)
     window_messages = forms.IntegerField(required=False, min_value=LEAST_WINDOW, max_value=MOST_WINDOW)
 

@@ -24,6 +24,7 @@ from chat.flow.allowing import USUAL_WINDOW
 from chat.models import Preference, Preset
 from chat.providers.base import ModelInfo
 from chat.store import presets
+from chat.store.sessions import MOST_INSTRUCTIONS
 from chat.stream.inbound import clean_text
 from chat.web import measuring, notices
 from chat.web.choosing import money
@@ -31,7 +32,6 @@ from chat.web.gauge import about
 from chat.web.pages import page
 
 MOST_PRESETS = 100
-MOST_CHARACTERS = 100_000
 READS = ["GET", "HEAD", "POST"]
 
 KINDS = {
@@ -57,7 +57,7 @@ class PresetForm(forms.Form):
 
     name = forms.CharField(max_length=80, error_messages={"required": gettext_lazy("Give it a name.")})
     text = forms.CharField(
-        max_length=MOST_CHARACTERS, strip=True, error_messages={"required": gettext_lazy("Write at least a word.")}
+        max_length=MOST_INSTRUCTIONS, strip=True, error_messages={"required": gettext_lazy("Write at least a word.")}
     )
 
     def clean_name(self) -> str:

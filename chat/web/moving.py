@@ -148,6 +148,21 @@ def _left_out(counts: Mapping[str, int]) -> list[str]:
         "files": lambda n: ngettext("%(n)s attached file without text", "%(n)s attached files without text", n),
         "media": lambda n: ngettext("%(n)s recording", "%(n)s recordings", n),
         "thoughts": lambda n: ngettext("%(n)s piece of thinking", "%(n)s pieces of thinking", n),
+        "model": lambda n: ngettext(
+            "the model of %(n)s conversation, which is not on offer here",
+            "the models of %(n)s conversations, which are not on offer here",
+            n,
+        ),
+        "marks": lambda n: ngettext(
+            "the marks for compressing of %(n)s conversation, which staff set",
+            "the marks for compressing of %(n)s conversations, which staff set",
+            n,
+        ),
+        "choices": lambda n: ngettext(
+            "instructions or settings of %(n)s conversation beyond what can be chosen here",
+            "instructions or settings of %(n)s conversations beyond what can be chosen here",
+            n,
+        ),
         "tools": lambda n: ngettext("%(n)s use of a tool", "%(n)s uses of tools", n),
     }
     return [words[code](counts[code]) % {"n": counts[code]} for code in words if counts.get(code)]

@@ -262,7 +262,7 @@ def _origin(request: HttpRequest, session: ChatSession) -> dict[str, Any] | None
 
 
 def _strategies() -> list[dict[str, str]]:
-    summary, sliding = OptionsForm.STRATEGIES
+    summary, sliding = ChatSession.CHOOSABLE
     return [
         {
             "value": summary.value,

@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
 
 from chat.flow import importing
 from chat.models import ChatSession, Import, Job, Turn
@@ -77,6 +78,12 @@ def take(client, address):
     return made
 
 
+def given_out(session):
+    """An archive of a conversation, without its summaries."""
+    Turn.objects.update(usage=dict.fromkeys(("input", "cache_read", "cache_write", "output"), 1), digest="d")
+    return dumping.dump(session) | {"summaries": [], "notices": []}
+
+
 class TestThePage:
     def test_shows_what_is_there_before_anything_is_stored_and_takes_it_once(self, client, upload, alice):
         address = upload(zipped(conversations=[SOURDOUGH, PLAN, {"mapping": {"x": []}}, claude("Nothing")])).url
@@ -118,6 +125,64 @@ class TestThePage:
             ChatSession.objects.filter(imported_at__isnull=False).delete()
             take(client, upload(content, "mine").url)
             assert dumping.dump(ChatSession.objects.get(imported_at__isnull=False)) == before
+
+    def test_an_archive_chooses_nothing_that_its_owner_could_not_choose_here(
+        self, client, upload, alice, compressed, settings
+    ):
+        settings.CHAT_MODELS = [settings.CHAT_MODEL, "claude-offered"]
+        written = given_out(compressed)
+        free = {"soft_mark": -5, "hard_mark": 32_000, "window_messages": 2_000_000_000, "strategy": "provider"}
+        ahead = {"context_version": 2**31 - 1, "prefix_version": 2**31 - 1, "compactions": 2**31 - 1, "seen": 99}
+        ahead |= {"trims": 2**31 - 1, "window_from": 900, "updated_at": "9999-01-01T00:00:00"}
+        ahead |= {"restored": [[1, 2]] * 1_000}
+        written["session"] |= {"model": "anything-at-all", "instructions": "x" * 100_001, **free, **ahead}
+        address = upload(written, "mine.json").url
+        words = (
+            "the model of 1 conversation, which is not on offer here",
+            "the marks for compressing of 1 conversation, which staff set",
+            "instructions or settings of 1 conversation beyond what can be chosen here",
+        )
+        assert all(word in client.get(address).content.decode() for word in words)
+        take(client, address)
+        assert all(word in client.get(address).content.decode() for word in words)
+        came = ChatSession.objects.select_related("instructions").get(imported_at__isnull=False)
+        assert (came.model, came.soft_mark, came.hard_mark) == (settings.CHAT_MODEL, None, None)
+        assert (came.strategy, came.window_messages) == (settings.CHAT_STRATEGY, 1_000)
+        assert came.instructions.text == settings.CHAT_INSTRUCTIONS
+        assert (came.context_version, came.prefix_version, came.trims) == (1_000_000,) * 3
+        assert (came.seen, came.window_from, came.restored, came.compactions) == (6, 7, None, 0)
+        assert came.updated_at <= timezone.now()
+
+    def test_a_model_that_is_on_offer_and_what_its_owner_chose_come_along(self, client, upload, compressed, settings):
+        settings.CHAT_MODELS = [settings.CHAT_MODEL, "claude-offered"]
+        written = given_out(compressed)
+        chosen = {"model": "claude-offered", "strategy": "sliding_window", "window_messages": 12, "mode": "ask"}
+        written["session"] |= chosen | {"instructions": "Speak like a captain.", "restored": [[1, 2]]}
+        address = upload(written, "mine.json").url
+        assert "Not taken along" not in client.get(address).content.decode()
+        take(client, address)
+        came = ChatSession.objects.select_related("instructions").get(imported_at__isnull=False)
+        assert {name: getattr(came, name) for name in chosen} == chosen
+        assert (came.instructions.text, came.restored) == ("Speak like a captain.", [[1, 2]])
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("context_version", float("inf")),
+            ("context_version", ""),
+            ("updated_at", 1e300),
+            ("archived_at", True),
+            ("soft_mark", float("inf")),
+        ],
+    )
+    def test_a_value_of_another_kind_breaks_its_conversation_and_not_the_upload(
+        self, client, upload, make_session, name, value
+    ):
+        written = given_out(make_session(1))
+        written["session"][name] = value
+        page = client.get(upload([written, PLAN]).url).content.decode()
+        assert "is not a value that it can have" in page
+        assert "Import 1 conversation" in page
 
     def test_words_of_elsewhere_are_words_and_never_markup(self, client, upload, alice):
         address = upload([ATTACKS]).url

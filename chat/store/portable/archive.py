@@ -7,10 +7,12 @@ and recorded calls, which tell of requests that another installation made.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model
+from django.utils import timezone
 
 from chat.models import ChatSession, Document, Fact, Feedback, Notice, Step, Summary, Thought, Turn
 from chat.store.portable import columns
@@ -66,11 +68,7 @@ def parse(item: Mapping[str, Any], place: str) -> Conversation:
 
 def rows(item: Mapping[str, Any], place: str) -> Rows:
     """The rows of an archive, each value checked by its own field. Raises Broken."""
-    session = take(item, "session", dict, place)
-    out = Rows(
-        session=_in(ChatSession, columns.LATER["session"] | session, columns.SESSION, f"{place}, session"),
-        instructions=clean(take(session, "instructions", str, f"{place}, session")),
-    )
+    out = Rows(*session(item, place))
     for index, (entry, where) in enumerate(_entries(item, "turns", place)):
         _take_turn(out, entry, index, where)
     _check_path(out, place)
@@ -103,6 +101,13 @@ def rows(item: Mapping[str, Any], place: str) -> Rows:
         }
         out.facts.append((Fact(**_in(Fact, entry, columns.FACT, where)), links))
     return out
+
+
+def session(item: Mapping[str, Any], place: str) -> tuple[dict[str, Any], str]:
+    """The session's columns of an archive, each checked by its own field, and its instructions. Raises Broken."""
+    given = take(item, "session", dict, place)
+    known = _in(ChatSession, columns.LATER["session"] | given, columns.SESSION, f"{place}, session")
+    return known, clean(take(given, "instructions", str, f"{place}, session"))
 
 
 def _take_turn(out: Rows, entry: Mapping[str, Any], index: int, where: str) -> None:
@@ -181,7 +186,9 @@ def _in(model: type[Model], entry: Mapping[str, Any], names: Iterable[str], plac
         check: Callable[[Any, Any], Any] = column.clean
         try:
             # Text may be empty whether or not a form would let it; what must not be is a constraint of the table.
-            out[name] = given if given == "" else check(clean(given) if isinstance(given, str) else given, None)
-        except ValidationError:
+            empty = given == "" and column.empty_strings_allowed
+            found = given if empty else check(clean(given) if isinstance(given, str) else given, None)
+        except (ValidationError, TypeError, OverflowError):  # a number for a time, a number beyond all numbers
             raise Broken(f"{place}: '{name}' is not a value that it can have.") from None
+        out[name] = found.replace(tzinfo=UTC) if isinstance(found, datetime) and timezone.is_naive(found) else found
     return out

@@ -12,7 +12,8 @@ from chat.store.portable.values import Broken, Conversation
 def restore(owner, conversation: Conversation, values: dict[str, Any]) -> ChatSession:
     """Store an archive in the caller's transaction; `values` replace its own. Raises Broken, IntegrityError."""
     rows = archive.rows(conversation.archive or {}, conversation.place)
-    session = sessions.create(owner, text=rows.instructions, **(rows.session | values))
+    kept = {"text": rows.instructions} | rows.session | values
+    session = sessions.create(owner, **kept)
     for turn in rows.turns:
         turn.session = session
     _sum_up(rows)
@@ -25,7 +26,7 @@ def restore(owner, conversation: Conversation, values: dict[str, Any]) -> ChatSe
     _restore_beside(session, rows)
     _restore_memory(session, rows, conversation.place)
     head = max((turn for turn in rows.turns if turn.active), key=lambda turn: turn.number)
-    inserting.total(session, rows.turns, head, updated_at=rows.session["updated_at"])
+    inserting.total(session, rows.turns, head, updated_at=kept["updated_at"])
     return session
 
 

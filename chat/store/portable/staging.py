@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from chat.models import Import, ImportItem, Turn
-from chat.store.portable import archive, inserting, reading, storing, uploads
+from chat.store.portable import archive, bounding, inserting, reading, storing, uploads
 from chat.store.portable.values import Broken, Conversation, Exchange, Unreadable
 
 MOST_CONVERSATIONS = 20_000
@@ -88,7 +88,7 @@ def _items(upload: Import, file: BinaryIO, name: str, known: dict[UUID, UUID]) -
                 turns=len(read.path),
                 started_at=read.created_at or (read.turns[0].at if read.turns else None),
                 digest=digest,
-                left_out=dict(read.left_out),
+                left_out=dict(read.left_out) | bounding.replaced(read),
                 session_id=before,
                 state=ImportItem.State.THERE if before else ImportItem.State.NEW,
             )
@@ -176,7 +176,8 @@ def take(one: Waiting) -> None:
         try:
             with transaction.atomic():
                 if mine.update(state=ImportItem.State.TAKEN, body=None):
-                    session = storing.store(one.item.upload.owner, one.conversation, one.prepared)
+                    bounds = bounding.values(one.conversation)
+                    session = storing.store(one.item.upload.owner, one.conversation, one.prepared, **bounds)
                     ImportItem.objects.filter(pk=one.item.pk).update(session=session, title=session.title)
         except Broken as error:
             problem = str(error)
