@@ -16,16 +16,16 @@ import structlog
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from chat.context.budget import BudgetError
 from chat.flow import allowing, compactor, fallback, importing, letters, opening, owners, titles, upstream
 from chat.flow.closing import announce
-from chat.flow.engine import Engine, UnknownWindow
+from chat.flow.engine import Engine
 from chat.flow.jobs import JobRunner
 from chat.flow.opening import Opened, Rejected
 from chat.flow.runner import Runner
+from chat.flow.sweeping import Marks
 from chat.flow.tracing import tracing
 from chat.flow.upstream import Upstream
-from chat.models import ChatSession, words
+from chat.models import words
 from chat.providers.base import Provider
 from chat.providers.standin import StandIn
 from chat.store import leases, sessions, switches
@@ -72,6 +72,10 @@ class Service:
     draining: bool = False
     forgetting: bool = False
     loops: list[asyncio.Task[None]] = field(default_factory=list)
+    marks: Marks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.marks = Marks(self.engine)
 
     def wake(self) -> None:
         """A turn was opened or a job enqueued, perhaps in this process."""
@@ -365,15 +369,7 @@ async def sweep_once(service: Service) -> int:
             await service.database.read(service.engine.recent.forget, str(session))
     if service.forgetting:
         service.forgetting = await service.database.run(words.forget, most=FORGOTTEN_AT_ONCE)
-    models = await service.database.read(lambda: list(ChatSession.objects.values_list("model", flat=True).distinct()))
-    marks: dict[str, int] = {}
-    for model in models:
-        with contextlib.suppress(UnknownWindow, BudgetError):
-            budget = await service.engine.budget(model, "")
-            # With all the summaries and facts that a session may hold: the earliest that its soft mark can lie.
-            room = budget.room(budget.system + budget.summaries_at_most + budget.facts)
-            marks[model] = int(room * settings.CHAT_SOFT_MARK)
-    made = await service.database.run(compactor.sweep, marks)
+    made = await service.database.run(compactor.sweep, await service.marks.read())
     if made:
         service.wake_jobs()
     return made
