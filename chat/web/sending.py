@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
 
@@ -25,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+MOST_LOOKED_AT = 200
+"""Conversations in which a first message is looked for that comes again."""
 
 
 async def write(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -100,9 +104,12 @@ async def fork(user: Any, session_id: UUID, turn_id: int, title: str) -> UUID | 
     return made.pk
 
 
-async def new_session(user: Any, *, temporary: bool = False) -> UUID:
-    """An empty conversation: the newest one if it is still empty, so that clicks leave no litter."""
-    return await write(_new_session, user, temporary)
+async def new_session(user: Any, *, temporary: bool = False, client_id: UUID | None = None) -> UUID:
+    """An empty conversation: the newest one if it is still empty, so that clicks leave no litter.
+
+    `client_id` is of the message that is to begin it: one whose answer was lost has begun one already, and that it is.
+    """
+    return await write(_new_session, user, temporary, client_id)
 
 
 async def delete(user: Any, session_id: UUID) -> bool:
@@ -133,14 +140,26 @@ def _stored(owner_id: int, session_id: UUID, client_id: UUID) -> bool:
     return Turn.objects.filter(session_id=session_id, session__owner_id=owner_id, client_id=client_id).exists()
 
 
-def _new_session(user: Any, temporary: bool) -> UUID:
+def _new_session(user: Any, temporary: bool, client_id: UUID | None = None) -> UUID:
     with transaction.atomic():
+        # Of two that come at once the second finds what the first has made. The key stays free for who refers to it.
+        get_user_model()._default_manager.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk").first()
+        if client_id and (begun := _begun(user, client_id)):
+            return begun
         mine = ChatSession.objects.owned_by(user).filter(turns_total=0, title="", temporary=temporary)
         empty = mine.order_by("-created_at").first()
         if empty is None:
             return sessions.create(user, text=presets.preferred(user), temporary=temporary).pk
         ChatSession.objects.filter(pk=empty.pk).update(updated_at=Now())
         return empty.pk
+
+
+def _begun(user: Any, client_id: UUID) -> UUID | None:
+    """The conversation that this message has begun. Looked for among the newest: it is sent again when the page that
+    sent it, or the next one, is there again."""
+    newest = ChatSession.objects.owned_by(user).filter(pinned=False).order_by("-updated_at", "-id")
+    first = Turn.objects.filter(session__in=newest.values("pk")[:MOST_LOOKED_AT], client_id=client_id, number=1)
+    return first.values_list("session_id", flat=True).first()
 
 
 def _live_turn(user: Any, session_id: UUID) -> int | None:

@@ -156,7 +156,8 @@ async def new(request: HttpRequest) -> HttpResponse:
     named = form.cleaned_data["documents"] if form.is_valid() else ()
     session_id = await sending.read(documents.home, user.pk, named) if named else None
     temporary = request.POST.get("temporary") == "1"
-    session_id = session_id or await sending.new_session(user, temporary=temporary)
+    first = form.cleaned_data["client_id"] if form.is_valid() and text.strip() else None
+    session_id = session_id or await sending.new_session(user, temporary=temporary, client_id=first)
     address = reverse("chat:conversation", args=[session_id])
     chosen = "model" in request.POST
     if chosen and (why := await sync_to_async(beginning.take)(user, session_id, request.POST)):

@@ -11,6 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver, reverse
 from django.urls.converters import UUIDConverter
+from django.utils import timezone
 
 from chat.models import ChatSession, SignIn, Turn
 from chat.stream.protocol import TEXT_BYTES
@@ -218,6 +219,24 @@ class TestTheStart:
         first = client.post("/new/").url
         assert client.post("/new/").url == first
         assert ChatSession.objects.filter(owner=alice).count() == 1
+
+    def test_a_first_message_whose_answer_was_lost_is_stored_once_and_answered_with_its_conversation(
+        self, client, alice, bob
+    ):
+        client.force_login(alice)
+        sent = {"text": "My order number is A-7731.", "client_id": uuid.uuid4()}
+        address = client.post("/new/", sent, **JSON).json()
+        assert client.post("/new/", sent, **JSON).json() == address
+        assert client.post("/new/", sent).url == address["url"]
+        assert (Turn.objects.count(), ChatSession.objects.count()) == (1, 1)
+        # The same id of somebody else, other words, and the same one after its conversation was deleted begin anew.
+        client.force_login(bob)
+        assert client.post("/new/", sent, **JSON).json() != address
+        client.force_login(alice)
+        assert client.post("/new/", sent | {"client_id": uuid.uuid4()}, **JSON).json() != address
+        ChatSession.objects.filter(owner=alice).update(deleted_at=timezone.now())
+        assert client.post("/new/", sent, **JSON).json() != address
+        assert Turn.objects.count() == 4
 
     def test_new_chat_with_a_first_message(self, client, alice):
         client.force_login(alice)

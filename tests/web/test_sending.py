@@ -1,5 +1,7 @@
 """What a person sends, by socket or page: messages a minute are counted at this door."""
 
+import contextlib
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from chat import service
+from chat.flow import opening
 from chat.flow.opening import Opened
 from chat.models import Turn
 from chat.providers.scripted import ScriptedProvider
@@ -48,6 +51,29 @@ async def test_a_message_whose_answer_was_lost_is_answered_over_the_limit(site: 
     await send(alice)
     assert (await send(alice, client)).duplicate
     assert (await send(alice)).code == "quota"
+
+
+def test_a_first_message_that_comes_twice_at_once_begins_one_conversation(
+    alice: Any, at_once: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, create = threading.Barrier(2), sessions.create
+
+    def slowly(*args: Any, **values: Any) -> Any:
+        # Who comes second gets as far as here only where nothing holds it back.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)
+        return create(*args, **values)
+
+    monkeypatch.setattr(sessions, "create", slowly)
+    client_id = uuid.uuid4()
+
+    def send_first() -> Any:
+        session = sending._new_session(alice, temporary=False, client_id=client_id)
+        return opening.open_turn(owner_id=alice.pk, session_id=session, client_id=client_id, text="Hello?")
+
+    first, second = at_once(send_first, send_first)
+    assert (first.turn_id, first.duplicate or second.duplicate) == (second.turn_id, True)
+    assert (Turn.objects.count(), alice.chat_sessions.count()) == (1, 1)
 
 
 async def test_a_page_is_told_the_same(site: None, alice: Any, async_client: Any) -> None:
