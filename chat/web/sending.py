@@ -147,6 +147,7 @@ def _new_session(user: Any, temporary: bool, client_id: UUID | None = None) -> U
         if client_id and (begun := _begun(user, client_id)):
             return begun
         mine = ChatSession.objects.owned_by(user).filter(turns_total=0, title="", temporary=temporary)
+        mine = mine.filter(archived_at__isnull=True, forked_from__isnull=True, imported_at__isnull=True)
         empty = mine.order_by("-created_at").first()
         if empty is None:
             return sessions.create(user, text=presets.preferred(user), temporary=temporary).pk

@@ -220,6 +220,20 @@ class TestTheStart:
         assert client.post("/new/").url == first
         assert ChatSession.objects.filter(owner=alice).count() == 1
 
+    def test_new_chat_takes_no_empty_one_that_was_put_away_or_came_from_elsewhere(self, client, alice, make_session):
+        client.force_login(alice)
+        other = make_session(1)
+        for values in (
+            {"archived_at": timezone.now()},
+            {"deleted_at": timezone.now()},
+            {"imported_at": timezone.now()},
+            {"forked_from": other},
+            {"temporary": True},
+        ):
+            empty = make_session(0, title="", **values)
+            assert client.post("/new/").url != path_of(empty), values
+            ChatSession.objects.filter(owner=alice).exclude(pk=other.pk).delete()
+
     def test_a_first_message_whose_answer_was_lost_is_stored_once_and_answered_with_its_conversation(
         self, client, alice, bob
     ):
