@@ -21,6 +21,8 @@ import { settle } from "./settling.js";
 import { shortcuts } from "./shortcuts.js";
 import { states } from "./states.js";
 
+const POST_AGAIN_MS = 5_000;
+
 const main = document.getElementById("main");
 const say = main.dataset;
 const form = document.getElementById("composer");
@@ -44,7 +46,7 @@ const welcome = () => {
     name: "new",
     send: async (message) => {
       try {
-        const answer = await post(form.action, { ...message, ...chosen() });
+        const answer = await post(form.action, message);
         const body = await answer.json();
         if (!answer.ok) {
           composer.rejected({ code: "failed", ...body, client_id: message.client_id });
@@ -52,12 +54,20 @@ const welcome = () => {
         }
         composer.accepted(message);
         location.assign(body.url);
-      } catch {
-        composer.rejected({ client_id: message.client_id, code: "failed" });
+      } catch (error) {
+        // An answer in no words of ours.
+        if (error instanceof SyntaxError) return composer.rejected({ client_id: message.client_id, code: "failed" });
+        // Not known whether it arrived, or the page goes away: it stays pending, and is sent again with the same id.
+        composer.tell(say.saySending);
+        setTimeout(() => composer.again(), POST_AGAIN_MS);
       }
     },
     stop: () => {},
   });
+  // What was chosen is kept with the message: the page that sends it again knows nothing of it.
+  form.addEventListener("composer:submit", ({ detail }) => Object.assign(detail.fields, chosen()));
+  // Left by a page that went away before it had an answer. It is stored once, however often it is sent.
+  composer.again();
   return composer;
 };
 
