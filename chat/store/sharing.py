@@ -82,7 +82,9 @@ def notices(shown: Share, first: int, last: int) -> list[tuple[Notice, list[Summ
     made = Summary.objects.filter(
         session_id=shown.session_id,
         until__in=on_line,
-        last__range=(first, last),
+        # Of their notices, not of the page: one of a long range stands behind its last turn.
+        first__gte=min(notice.first for notice in found),
+        last__lte=max(notice.last for notice in found),
         state__in=[Summary.State.ACTIVE, Summary.State.RESTING],
         created_at__lte=shown.created_at,
     )

@@ -64,7 +64,11 @@ def of_session(session: ChatSession, first: int, last: int) -> dict[int, list[Sh
         return out
     summaries = list(
         Summary.objects.filter(
-            session_id=session.pk, until__active=True, state__in=[Summary.State.ACTIVE, Summary.State.RESTING]
+            session_id=session.pk,
+            until__active=True,
+            state__in=[Summary.State.ACTIVE, Summary.State.RESTING],
+            first__gte=min(notice.first for notice in found),
+            last__lte=max(notice.last for notice in found),
         ).order_by("first", "-version")
     )
     for notice in found:

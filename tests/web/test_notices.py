@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from chat.models import Notice, Summary
+from chat.models import Notice, Summary, Turn
 from chat.web import notices
 from tests.web.conftest import SUMMARY
 
@@ -63,3 +63,20 @@ def test_an_ended_notice_and_one_of_another_branch_are_not_shown(compressed):
     Notice.objects.update(ended_at=timezone.now())
     assert notices.of_session(compressed, 1, 6) == {}
     assert notices.changed_places(compressed, 1, 6) == [4]
+
+
+def test_only_the_summaries_of_the_notices_on_the_page_are_read(compressed, monkeypatch):
+    early, late = (Turn.objects.get(session=compressed, number=number) for number in (4, 6))
+    told = {"session": compressed, "state": "active", "source_hash": "c", "input_hash": "d"}
+    Summary.objects.create(first=5, last=6, until=late, text="Previously: the kit.", **told)
+    Summary.objects.create(first=1, last=4, until=early, text="Previously: the pump.", **(told | {"state": "resting"}))
+    Notice.objects.create(session=compressed, kind="compressed", first=5, last=6, until=late)
+    read, from_db = [], Summary.from_db.__func__
+    monkeypatch.setattr(
+        Summary, "from_db", classmethod(lambda cls, *row: (found := from_db(cls, *row), read.append(found))[0])
+    )
+    assert [shown.first for shown in notices.of_session(compressed, 5, 6)[6]] == [5]
+    assert [(one.first, one.last) for one in read] == [(5, 6)]
+    read.clear()
+    assert [shown.first for shown in notices.of_session(compressed, 3, 4)[4]] == [1]
+    assert {(one.first, one.last) for one in read} == {(1, 4)}

@@ -5,7 +5,7 @@ import re
 import pytest
 from django.utils import timezone
 
-from chat.models import ChatSession, Document, Notice, Share, Turn
+from chat.models import ChatSession, Document, Notice, Share, Summary, Turn
 from chat.store import branches, sharing
 from tests.web.conftest import add_turn
 
@@ -126,6 +126,19 @@ class TestWhatAStrangerSees:
             path = path_of(link) + later[1] if later else ""
         assert seen == ["1", "2", "3", "4", "5"]
         assert client.get(path_of(link) + "?from=6").status_code == 404
+
+    def test_a_notice_has_all_its_summaries_on_whatever_page_it_stands(self, client, compressed, monkeypatch):
+        monkeypatch.setattr("chat.web.sharing.PAGE", 2)
+        late = Turn.objects.get(session=compressed, number=4)
+        early = Turn.objects.get(session=compressed, number=2)
+        told = {"session": compressed, "state": "active", "source_hash": "c", "input_hash": "d"}
+        Summary.objects.filter(session=compressed).delete()
+        Summary.objects.create(first=1, last=2, until=early, text="Previously: she bought a pump.", **told)
+        Summary.objects.create(first=3, last=4, until=late, text="Previously: it came broken.", **told)
+        page = client.get(path_of(sharing.share(compressed)) + "?from=3").content.decode()
+        assert page.count('role="note"') == 1
+        assert "it came broken" in page
+        assert "she bought a pump" in page
 
     def test_a_reply_made_by_an_older_renderer_is_rendered_by_this_one(self, client, make_session):
         session = make_session(1)
