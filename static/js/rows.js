@@ -163,6 +163,8 @@ export const rows = () => {
   new MutationObserver(tick).observe(place, { childList: true });
   rail.addEventListener("toggle", tick);
   tick();
+  // Whoever deleted the open conversation was led to this page: the way back has the focus here, too.
+  place.querySelector("button")?.focus({ preventScroll: true });
   // The address need not say it once it is on the page.
   if (new URLSearchParams(location.search).has("undo")) history.replaceState(null, "", location.pathname);
 
