@@ -16,6 +16,7 @@ from chat.models import ChatSession, Document, Fact, Preset, Thought, Turn
 from chat.store import coverage, marks, sessions, sharing, summaries
 from chat.store.summaries import Made
 from chat.stream import rendering
+from chat.surgery import memory
 from tests.hostile import IMG, STRINGS, packed, shared_out
 from tests.store.building import USAGE, extend, reread
 
@@ -107,10 +108,17 @@ def summary(session: ChatSession) -> None:
         coverage.source_hash(session.pk, 1, COVERED),
         tier=1,
         source_tokens=coverage.range_tokens(session.pk, 1, COVERED),
-        made=Made(text=text, tokens=200, model=IMG, made_by="model", gate={}),
+        made=Made(text=other(text), tokens=200, model=IMG, made_by="model", gate={}),
     )
     assert made is not None
     assert summaries.commit(session.pk, [made.pk], window_from=COVERED + 1)
+    memory.put_in_place(reread(session), made, Made(text=text, tokens=200, model=IMG, made_by="user", gate={}))
+
+
+def other(text: str) -> str:
+    """The version before: of three lines one is missing in it, one is another, one is the same."""
+    lines = text.splitlines()
+    return "\n".join(f"Not yet: {line}" if at % 3 else line for at, line in enumerate(lines) if at % 3 != 2)
 
 
 def titled(owner: Any, **values: Any) -> list[ChatSession]:

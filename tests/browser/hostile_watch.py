@@ -22,7 +22,7 @@ TAGS = [
 PLAIN = (
     ".user, .tail, #title, .shared h1, .talk .row > span, .name, .shared .attached li, .value strong, .known q, "
     ".pins span[dir], .values code, .sections dt, .snippet, .found h2 a, .texts pre, .segs th a > span, .segment h3, "
-    ".queue .words, .choose li span[dir], option"
+    ".queue .words, .choose li span[dir], option, pre.words, .diff .same, .diff del, .diff ins, .field-reason"
 )
 
 AUDIT = """

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from chat.admin.revealing import MOST_TURNS
 from chat.providers.standin import request
 from chat.providers.standin.server import StandIn, start_standin
 from chat.stream.inbound import clean_text
@@ -40,6 +41,7 @@ from tests.hostile import IMG, shared_out
 
 pytestmark = pytest.mark.browser
 
+REASON = f'"> {IMG} </p><script>canary(1)</script>'
 NEW_FILES = ['"><svg onload=canary(1)>.txt', f"{IMG}.md", "canary(1)' autofocus onfocus='canary(1).csv"]
 
 
@@ -187,6 +189,51 @@ class TestWhatIsStored:
         assert texts(stranger, ".user") == [alike(part) for part in PARTS]
         assert lacks(texts(stranger, ".attached li"), FILES) == []
         sweep(stranger, written=1_000, plain=marked(PARTS, FILES))
+
+    def test_staff_read_the_words_and_nothing_of_them_lives(self, watch, scene, site):
+        """Turns, a summary, what changed in it, and facts: each behind a reason, which is hostile itself."""
+        page = watch("/account/", bypass_csp=True, base_url=site.url)
+        change = f"/admin/chat/chatsession/{scene['session']}/change/"
+        shown = []
+        for start in range(0, TURNS, MOST_TURNS):
+            page.goto(change)
+            for box in page.get_by_role("checkbox", name="Choose turn").all()[start : start + MOST_TURNS]:
+                box.check()
+            page.get_by_label("Reason").fill(REASON)
+            page.get_by_role("button", name="Read the chosen turns").click()
+            shown += self.read(page)
+        assert sorted(shown) == sorted(2 * [alike(part) for part in PARTS])
+        (summary,) = self.ask(page, change, re.compile(r"^Read S\d+$"))
+        for word in WORDS:
+            assert alike(word) in summary
+        self.ask(page, change, re.compile("^Compare S"))
+        diff = {what: " ".join(texts(page, f".diff {what}")) for what in ("ins", "del", ".same")}
+        assert all(lines.count("canary") > len(WORDS) / 4 for lines in diff.values())
+        assert lacks(diff["ins"].split() + diff[".same"].split(), summary.split()) == []
+        facts = self.ask(page, change, "Read the facts")
+        assert sorted(facts) == sorted(f"{alike(fact)} {alike(fact)}" for fact in FACTS)
+        for path in (change, "/admin/chat/audit/"):
+            page.goto(path)
+            sweep(page)
+        assert page.locator(".field-reason", has_text="canary").count() == len(range(0, TURNS, MOST_TURNS)) + 3
+        page.locator("#result_list tbody th a").first.click()
+        expect(page.locator(".lead")).to_contain_text(alike(REASON))
+        sweep(page)
+
+    def ask(self, page: Page, change: str, button: str | re.Pattern[str]) -> list[str]:
+        """Press a button of a conversation's page, give a reason, and return the words that come."""
+        page.goto(change)
+        page.get_by_role("button", name=button).last.click()
+        page.get_by_label("Reason").fill(REASON)
+        page.get_by_role("button", name="Show the words").click()
+        return self.read(page)
+
+    def read(self, page: Page) -> list[str]:
+        """What the page shows behind its reason."""
+        expect(page.locator(".lead")).to_contain_text(alike(REASON))
+        words = texts(page, "pre.words")
+        sweep(page, plain=marked(words) or len(WORDS) // 2)
+        return words
 
     @pytest.mark.parametrize(("form", "kind"), [("md", "text/markdown"), ("json", "application/json")])
     def test_an_export_is_a_file_and_never_a_page(self, watch, scene, site, form, kind):
