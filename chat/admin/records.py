@@ -85,7 +85,7 @@ class AuditAdmin(Kept):
         address = reverse("admin:chat_chatsession_change", args=[entry.session])
         return format_html('<a class="mono" href="{}">{}</a>', address, bars.short(entry.session))
 
-    @admin.display(description="")
+    @admin.display(description="action")
     def back(self, entry: Audit) -> SafeString | str:
         return undo_link(entry)
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.axe import problems
-from tests.browser.conftest import Site
+from tests.browser.axe import everywhere, problems
+from tests.browser.conftest import Site, ask
 
 pytestmark = pytest.mark.browser
 
@@ -35,6 +35,25 @@ from tests.store.building import compress, conversation
 session = conversation(get_user_model().objects.get(username="alice"), 12, model="claude-opus-4-6")
 compress(session, (1, 6))
 print(session.pk, Summary.objects.get(session=session).pk)
+"""
+
+# Two for a batch that begins and one that never ends: it has an item and nobody who works on it.
+LOOK = """
+from django.contrib.auth import get_user_model
+from chat.context import exact
+from chat.models import Batch, BatchItem
+from chat.store import facts
+from tests.store.building import compress, conversation, turn
+alice = get_user_model().objects.get(username="alice")
+words = "We talked about what a repair of the Corvo Duo costs her. " * 5
+session = conversation(alice, 12, model="claude-opus-4-6", words=words, tokens=300)
+facts.keep(turn(session, 3), exact.find("My order number is A-7731."), since=0)
+(summary,) = compress(session, (1, 6))
+watch = get_user_model().objects.create_user("watch")
+many = [conversation(watch, 2, words=words) for _ in range(2)]
+batch = Batch.objects.create(actor=alice.pk, operation="archive", reason="A quiet night.", total=1)
+BatchItem.objects.create(batch=batch, session=many[0].pk)
+print(session.pk, summary.pk, batch.pk)
 """
 
 
@@ -107,3 +126,80 @@ def test_an_open_page_follows_what_staff_do_to_its_conversation(visit: Any, site
     note.locator("summary").first.click()
     operate("edit_summary", summary=summary, text="They spoke of a kettle.")
     expect(page.get_by_role("note").first).to_contain_text("They spoke of a kettle.")
+
+
+def test_every_page_of_it_is_for_everybody(visit: Any, site: Site) -> None:
+    """No barrier in light or dark, and nothing that sticks out at any width."""
+    session, summary, batch = site.python(LOOK).split()[-3:]
+    page: Page = visit(f"/c/{session}/", base_url=site.url)
+    ask(page, "What is my order number?")
+    sessions, own = "/admin/chat/chatsession/", f"/admin/chat/chatsession/{session}/"
+    found: dict[str, list[str]] = {}
+
+    def look(name: str, path: str = "") -> None:
+        """Look at the page as it stands, or at the one of this address."""
+        if path:
+            page.goto(path)
+        if wrong := everywhere(page):
+            found[name] = wrong
+
+    def press(button: str | re.Pattern[str], **fields: str) -> None:
+        """Fill in what is asked for, and press a button."""
+        for label, value in fields.items():
+            page.get_by_label(label.replace("_", " "), exact=True).fill(value)
+        with page.expect_navigation():
+            page.get_by_role("button", name=button).first.click()
+
+    look("list", f"{sessions}?q=watch")
+    look("nothing found", f"{sessions}?q=nobody")
+    look("turn", f"{own}turn/3/")
+    look("operation", f"{own}operate/trim/")
+    press("Preview", Turns_to_keep="4")
+    look("preview")
+    page.goto(f"{own}operate/pin/")
+    press("Preview", Turns="the third")
+    look("refused")
+    page.goto(f"{own}operate/edit_summary/")
+    press("Preview", Summary=summary, Text="Turns 1 to 6: they spoke of a kettle.")
+    press("Edit a summary", Reason="A ticket.")
+    look("session")
+    page.goto(f"{own}change/")
+    press(f"Read S{summary}")
+    look("why")
+    press("Show the words", Reason="A ticket.")
+    look("summary")
+    for button, name in (("Compare S", "versions"), ("Read the facts", "facts")):
+        page.goto(f"{own}change/")
+        press(button)
+        press("Show the words", Reason="A ticket.")
+        look(name)
+    page.goto(f"{own}change/")
+    page.get_by_role("checkbox", name="Choose turn 13").check()
+    press("Read the chosen turns", Reason="A ticket.")
+    look("words")
+
+    look("audit", "/admin/chat/audit/")
+    page.get_by_role("link", name="Undo").first.click()
+    expect(page.get_by_role("heading", name="What will happen")).to_be_visible()
+    look("undo")
+    page.get_by_role("link", name="No, take me back").click()
+    expect(page.get_by_role("heading", name="Before and after")).to_be_visible()
+    look("entry")
+    look("switches", "/admin/chat/switches/")
+    press("Turn these switches")
+    look("not turned")
+
+    # Else it would ask for its progress, and put it on the page under whoever looks.
+    page.route("**/progress/*", lambda route: route.abort())
+    look("running", f"/admin/chat/batch/{batch}/change/")
+    page.unroute("**/progress/*")
+    page.goto(f"{sessions}?q=watch")
+    page.get_by_role("checkbox", name="Select all objects on this page for an action").check()
+    page.get_by_role("combobox", name="Action").select_option("archive")
+    press("Go")
+    look("preview of many")
+    press("Archive", Reason="A quiet night.")
+    expect(page.get_by_text("2 of 2 done, 100 %.")).to_be_visible()
+    look("results")
+    look("batches", "/admin/chat/batch/")
+    assert found == {}
