@@ -231,7 +231,7 @@ def runbook(request: HttpRequest) -> HttpResponse:
 
 def rule(request: HttpRequest, code: str) -> HttpResponse:
     """A rule as a form, with what it would have done in the last 7 days; saved by POST."""
-    return _rule(request, get_object_or_404(AlertRule, code=code))
+    return _rule(request, code)
 
 
 def rule_new(request: HttpRequest) -> HttpResponse:
@@ -239,14 +239,20 @@ def rule_new(request: HttpRequest) -> HttpResponse:
     return _rule(request, None)
 
 
-def _rule(request: HttpRequest, found: AlertRule | None) -> HttpResponse:
-    right = "monitoring.change_alertrule" if found else "monitoring.add_alertrule"
+def _rule(request: HttpRequest, code: str | None) -> HttpResponse:
+    right = "monitoring.change_alertrule" if code else "monitoring.add_alertrule"
     view = acting(right)(_save) if request.method == "POST" else operators_only(_show)
-    return view(request, found)
+    return view(request, code)
 
 
-def _show(request: HttpRequest, found: AlertRule | None) -> HttpResponse:
+def _found(code: str | None) -> AlertRule | None:
+    """The rule of this code, looked for behind the guard: strangers learn nothing of which rules there are."""
+    return get_object_or_404(AlertRule, code=code) if code else None
+
+
+def _show(request: HttpRequest, code: str | None) -> HttpResponse:
     """The form; of a rule that is being edited, with the fields of the address, what it would have done."""
+    found = _found(code)
     edited = RuleForm(request.GET if "limit" in request.GET else None, instance=_copy(found))
     drawn = None
     if not edited.is_bound and found:
@@ -258,7 +264,8 @@ def _show(request: HttpRequest, found: AlertRule | None) -> HttpResponse:
     return _form(request, found, edited, drawn)
 
 
-def _save(request: HttpRequest, found: AlertRule | None) -> HttpResponse:
+def _save(request: HttpRequest, code: str | None) -> HttpResponse:
+    found = _found(code)
     edited = RuleForm(request.POST, instance=_copy(found))
     if not edited.is_valid():
         return _form(request, found, edited, None, status=422)

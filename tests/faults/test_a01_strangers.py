@@ -14,7 +14,9 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from chat.stream import inbound
-from tests.faults.harness import History, measured
+from tests.faults import belongings
+from tests.faults.belongings import Address
+from tests.faults.harness import History, eventually, measured
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -23,23 +25,20 @@ FRAMES = {kind.type: kind for kind in (inbound.Hello, inbound.Send, inbound.Ack,
 OPS = [op for op in inbound.OPS if op != "new"]
 
 
-def addresses(patterns=None, before=""):
-    """Every address of the site with an id in it, as (path with {names}, names)."""
+def addresses(patterns=None, before="", name=""):
+    """Every address of the site with a parameter in it, but the administration's."""
     for pattern in patterns if patterns is not None else get_resolver().url_patterns:
         path = before + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
             if pattern.app_name != "admin":
                 yield from addresses(pattern.url_patterns, path)
-        elif isinstance(pattern, URLPattern) and (names := re.findall(r"<(\w+):(\w+)>", path)):
-            yield "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", path), names
-
-
-def ids(names, session, turn):
-    return {name: session if kind == "uuid" else turn for kind, name in names}
+        elif isinstance(pattern, URLPattern) and (names := re.findall(r"<(?:\w+:)?(\w+)>", path)):
+            yield Address(pattern.name, "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path), tuple(names))
 
 
 async def ask(client, method, url, path):
     data = {"csrfmiddlewaretoken": "f" * 32, "text": "Hello", "title": "Mine now", "op": "retry", "of": "1"}
+    data |= {"value": "Mine now", "name": "Mine now", "reason": "wrong"}
     headers = {"Accept": "text/html"}
     async with client.request(
         method, url + path, data=data if method == "POST" else None, headers=headers, allow_redirects=False
@@ -47,41 +46,85 @@ async def ask(client, method, url, path):
         return answer.status, await answer.text()
 
 
-def blind(text, *ids):
-    """A page without the ids in it and without what differs from request to request."""
+def blind(text, ids):
+    """A page without these ids and without what differs from request to request."""
     for each in ids:
-        text = re.sub(rf"\b{each}\b", "ID", text)
+        text = re.sub(rf"\b{re.escape(str(each))}\b", "ID", text)
     return re.sub(r'(name="csrfmiddlewaretoken" value=|nonce-)"?[\w-]+', "", text)
+
+
+def browser(own, name):
+    """A client with this person's cookies."""
+    cookies = {"sessionid": own.person(name).cookie, "csrftoken": "f" * 32}
+    return aiohttp.ClientSession(cookies=cookies, cookie_jar=aiohttp.CookieJar(unsafe=True))
+
+
+async def alike(client, url, address, hers, nobodys):
+    """Ask for hers and for nobody's, by GET and by POST; the two statuses. The answers must not differ."""
+    statuses = []
+    for method in ("GET", "POST"):
+        theirs = await ask(client, method, url, address.of(hers))
+        random = await ask(client, method, url, address.of(nobodys))
+        assert theirs[0] == random[0], (method, address.name)
+        assert SECRET not in theirs[1], (method, address.name)
+        ids = [str(one) for one in (*hers.values(), *nobodys.values())]
+        assert blind(theirs[1], ids) == blind(random[1], ids), (method, address.name)
+        statuses.append(theirs[0])
+    return statuses
 
 
 async def test_a01_at_every_address_a_foreign_id_is_like_one_that_never_was(site, pages):
     own = site("sqlite")
-    # Ids that stand for nothing else in an answer.
-    own.rows("DELETE FROM sqlite_sequence WHERE name = 'chat_turn'")
-    own.rows("INSERT INTO sqlite_sequence (name, seq) VALUES ('chat_turn', 770000)")
+    far_ids(own)
     web = await asyncio.to_thread(own.web)
     (page,) = await pages(own, web.url)
     call, _ = await page.send_and_read(SECRET)
     assert call.turn > 770000
-    found = list(addresses())
-    assert len(found) >= 10
-    cookies = {"sessionid": own.person("bob").cookie, "csrftoken": "f" * 32}
-    never, nowhere, asked = uuid4(), 2**40, 0
-    before = own.rows("SELECT count(*), sum(length(prompt)) FROM chat_turn")
-    titles = own.rows("SELECT title, deleted_at FROM chat_chatsession WHERE id = %s", page.session.hex)
-    async with aiohttp.ClientSession(cookies=cookies, cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
-        for path, names in found:
-            for method in ("GET", "POST"):
-                theirs = await ask(client, method, web.url, path.format(**ids(names, page.session, call.turn)))
-                nobodys = await ask(client, method, web.url, path.format(**ids(names, never, nowhere)))
-                assert theirs[0] == nobodys[0], (method, path)
-                assert theirs[0] in (302, 403, 404, 405), (method, path, theirs[0])
-                assert SECRET not in theirs[1]
-                assert blind(theirs[1], page.session, call.turn) == blind(nobodys[1], never, nowhere), (method, path)
-                asked += 1
-    assert own.rows("SELECT count(*), sum(length(prompt)) FROM chat_turn") == before
-    assert own.rows("SELECT title, deleted_at FROM chat_chatsession WHERE id = %s", page.session.hex) == titles
+    (bobs_page,) = await pages(own, web.url, name="bob")
+    await bobs_page.send_and_read("What bob says")
+    await seen(own, page, bobs_page)
+    hers = belongings.make(own, "alice", call.turn, SECRET)
+    nobodys, found = belongings.nobodys(hers), list(addresses())
+    assert len(found) >= 50
+    within = [address for address in found if address.parameters[0] == "session_id" and len(address.parameters) > 1]
+    assert len(within) >= 15
+    before = belongings.rows(own)
+    async with browser(own, "alice") as alice:
+        shown = 0
+        for address in found:
+            # So that no id is one that never was: what she may read of it, she is shown.
+            status, _text = await ask(alice, "GET", web.url, address.of(hers))
+            assert status in ({404} if address.name == "shared" else {200, 302, 403, 405}), (address.name, status)
+            shown += status == 200
+        assert shown >= 20
+    async with browser(own, "bob") as bob:
+        for address in found:
+            # A link to a new password is good for whoever has it, and says of a wrong one that it is.
+            fine = {200, 405} if address.name == "password_reset_confirm" else {302, 403, 404, 405}
+            statuses = await alike(bob, web.url, address, hers, nobodys)
+            assert set(statuses) <= fine, (address.name, statuses)
+        for address in within:
+            # In a conversation of his own, with what is in one of hers.
+            place = {"session_id": str(bobs_page.session)}
+            statuses = await alike(bob, web.url, address, hers | place, nobodys | place)
+            assert set(statuses) <= {403, 404, 405}, (address.name, statuses)
+            assert set(statuses) != {405}, address.name
+    assert belongings.rows(own) == before
+    asked = 2 * (len(found) + len(within))
     measured("A1", f"{asked} requests to {len(found)} addresses with foreign ids: answered unlike a random id", 0)
+    measured("A1", f"{len(within)} of them with a conversation of one's own before the foreign id: the same", 0)
+
+
+async def seen(own, *pages):
+    """What a page notes a moment after a reply is stored."""
+    sql = "SELECT count(*) FROM chat_chatsession WHERE seen = 1"
+    await eventually(lambda: own.rows(sql) == [(len(pages),)], 20, "the replies to be seen")
+
+
+def far_ids(own):
+    """Ids of turns that stand for nothing else in an answer."""
+    own.rows("DELETE FROM sqlite_sequence WHERE name = 'chat_turn'")
+    own.rows("INSERT INTO sqlite_sequence (name, seq) VALUES ('chat_turn', 770000)")
 
 
 def variants(kind, session, turn):
@@ -117,9 +160,7 @@ async def answers(pages, web, bobs, frame):
 
 async def test_a02_in_every_frame_a_foreign_id_is_like_one_that_never_was(site, pages, upstream):
     own = site("sqlite")
-    # Ids that stand for nothing else in an answer.
-    own.rows("DELETE FROM sqlite_sequence WHERE name = 'chat_turn'")
-    own.rows("INSERT INTO sqlite_sequence (name, seq) VALUES ('chat_turn', 770000)")
+    far_ids(own)
     web = await asyncio.to_thread(own.web)
     (page,) = await pages(own, web.url)
     call, _ = await page.send_and_read(SECRET)
