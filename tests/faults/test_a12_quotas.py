@@ -1,7 +1,6 @@
 """What one person may use: the message after the last is refused with its end, and no call is made past a cap."""
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 
 from tests.faults.harness import eventually, measured
@@ -23,6 +22,11 @@ async def at_once(opened, words):
     taken = [(page, call) for page, call in zip(opened, calls, strict=True) if call.outcome == "ok"]
     refused = [refusals(page, call)[0] for page, call in zip(opened, calls, strict=True) if call.outcome != "ok"]
     return taken, refused
+
+
+def money(own):
+    """Millionths of a US dollar spent today, and set aside."""
+    return own.rows("SELECT cost, reserved_cost FROM chat_allowance")[0]
 
 
 def used(own):
@@ -73,6 +77,26 @@ async def test_a12_the_third_reply_at_once_waits_for_one_to_end(site, pages, ups
 PAUSE_S = 0.2
 
 
+def seconds_to_midnight():
+    """Until the day of the allowances ends."""
+    now = datetime.now(UTC)
+    return (now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1) - now).total_seconds()
+
+
+async def until_the_day_is_full(page, words):
+    """Message after message, until one is refused for the rest of the day; the reason of that refusal."""
+    for number in range(60):
+        call = page.post(f"{words} {number}")
+        await page.until(lambda call=call: call.outcome == "ok" or refusals(page, call), 30, "an answer")
+        if call.outcome == "ok":
+            await page.done(call.turn)
+        elif (refusal := refusals(page, call)[-1])["retry_after_ms"] > 60_000:
+            assert abs(refusal["retry_after_ms"] / 1000 - seconds_to_midnight()) < 60, "it goes on at 00:00 UTC"
+            return refusal["reason"]
+        await asyncio.sleep(PAUSE_S)
+    raise AssertionError("the day was never full")
+
+
 async def test_a12_no_call_is_made_past_a_days_tokens_with_twenty_at_once(site, pages, upstream):
     own = site("postgresql", tokens_per_day=12_000, context_window=16_000)
     web, runner = own.web(runner=False, start=False), own.run_turns(start=False)
@@ -87,24 +111,7 @@ async def test_a12_no_call_is_made_past_a_days_tokens_with_twenty_at_once(site, 
     for page, call in taken:
         await page.done(call.turn)
     # Those that were refused come again as the others give back what they did not use; then the day is full.
-    now = datetime.now(UTC)
-    midnight = (now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1) - now).total_seconds()
-    probe = opened[0]
-
-    async def one_more() -> bool:
-        call = probe.post(f"Write 50 words about a weir again {time.monotonic()}")
-        await probe.until(lambda: call.outcome == "ok" or refusals(probe, call), 30, "an answer")
-        if call.outcome == "ok":
-            await probe.done(call.turn)
-            return False
-        return refusals(probe, call)[-1]["retry_after_ms"] > 60_000
-
-    for _ in range(60):
-        if await one_more():
-            break
-        await asyncio.sleep(PAUSE_S)
-    last = probe.history.of("rejected")[-1].frame
-    assert abs(last["retry_after_ms"] / 1000 - midnight) < 60, "it goes on at 00:00 UTC"
+    assert await until_the_day_is_full(opened[0], "Write 50 words about a weir again") == "tokens"
     await eventually(lambda: used(own)[1] == 0, 30, "nothing to be set aside any more")
     calls = [record for record in upstream.log(before) if record["purpose"] == "reply"]
     tokens = sum(sum(usage.values()) for (usage,) in own.rows("SELECT usage FROM chat_turn WHERE usage IS NOT NULL"))
@@ -112,6 +119,36 @@ async def test_a12_no_call_is_made_past_a_days_tokens_with_twenty_at_once(site, 
     assert tokens <= 12_000
     assert len(calls) == own.statuses().get("complete", 0) + own.statuses().get("truncated", 0)
     measured("A12", f"12,000 tokens a day, {MANY} at once and more after: tokens used", tokens)
+    measured("A12", "the same: calls made", len(calls))
+    assert own.broken_invariants() == ""
+
+
+async def test_a12_no_call_is_made_past_a_days_money_with_twenty_at_once(site, pages, upstream):
+    own = site("postgresql", spend_per_day=0.1, response_tokens=1_024, context_window=16_000)
+    web, second = own.web(start=False), own.web(start=False, runner=False)
+    await asyncio.to_thread(own.start, web, second)
+    upstream.settings(delay_ms=20)
+    first = await pages(own, web.url, MANY // 2)
+    rest = await pages(own, second.url, MANY // 2, history=first[0].history)
+    before = len(upstream.log())
+    taken, refused = await at_once([*first, *rest], "Write 50 words about a dyke")
+    assert taken
+    assert refused
+    assert {(frame["code"], frame["reason"]) for frame in refused} == {("quota", "spend")}
+    assert all(frame["retry_after_ms"] > 0 for frame in refused), "each says when it ends"
+    ((most,),) = own.rows("SELECT max(cost + reserved_cost) FROM chat_allowance")
+    assert most <= 100_000
+    for page, call in taken:
+        await page.done(call.turn)
+    upstream.settings(delay_ms=2)
+    assert await until_the_day_is_full(first[0], "Write 200 words about a dyke again") == "spend"
+    await eventually(lambda: money(own)[1] == 0, 30, "nothing to be set aside any more")
+    calls = [record for record in upstream.log(before) if record["purpose"] == "reply"]
+    assert 0 < money(own)[0] <= 100_000
+    assert len(calls) == own.statuses()["complete"] == sum(own.statuses().values())
+    ((paid,),) = own.rows("SELECT round(sum(cost) * 1000000) FROM monitoring_modelcall WHERE purpose = 'reply'")
+    assert abs(money(own)[0] - paid) <= len(calls), "each call is rounded up"
+    measured("A12", f"0.10 US$ a day, {MANY} at once and more after: millionths of a US$ spent", money(own)[0])
     measured("A12", "the same: calls made", len(calls))
     assert own.broken_invariants() == ""
 
