@@ -65,7 +65,7 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Whether nothing was lost, nobody was cut off, and every value is still known."""
+        """Whether nothing was lost, no request was refused, nobody was cut off, and every value is still known."""
         return (
             self.answered == self.known == self.sessions
             and not self.errors
@@ -73,7 +73,7 @@ class Report:
             and not any(
                 (
                     *(self.lost_turns, self.without_notice, self.sockets_closed, self.sockets_without_notice),
-                    *(self.streams_broken, self.unknown, self.violations),
+                    *(self.streams_broken, self.unknown, self.violations, self.upstream_400s),
                 )
             )
             and (self.beside_streams > 0 or self.sessions == self.streams)

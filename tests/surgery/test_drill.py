@@ -48,3 +48,21 @@ def test_a_drill_without_notices_is_not_clean(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(coverage, "say", silent)
     with pytest.raises(CommandError, match="not clean"):
         drill(1)
+
+
+def test_a_drill_in_which_the_model_refused_a_request_is_not_clean_though_all_were_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, out = drilling.Drill.run, StringIO()
+
+    async def refused(self: drilling.Drill) -> None:
+        assert self.site.standin
+        self.site.standin.faults.add("overflow", purpose="reply")
+        await run(self)
+
+    monkeypatch.setattr(drilling.Drill, "run", refused)
+    with pytest.raises(CommandError, match="not clean"):
+        call_command("drill", sessions=2, report="json", stdout=out)
+    found = json.loads(out.getvalue())
+    assert (found["upstream_400s"], found["answered"], found["known"], found["errors"]) == (1, 2, 2, {})
+    assert not found["good"]

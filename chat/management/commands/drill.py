@@ -47,8 +47,8 @@ ROWS = (
 class Command(BaseCommand):
     """Builds sessions over the window, sends a message to each, and compacts the backlog, in a service of its own.
 
-    Its sessions and their owner are deleted at the end. The exit code is 1 unless all were answered, nobody was cut
-    off, and every value that was planted is still known.
+    Its sessions and their owner are deleted at the end. The exit code is 1 unless all were answered, no request
+    was refused, nobody was cut off, and every value that was planted is still known.
     """
 
     requires_migrations_checks = True
