@@ -52,7 +52,7 @@ class AuditAdmin(Kept):
     list_display = ("at", "operation", "who", "on", "reason", "batch", "back")
     list_filter = ("operation",)
     search_fields = ("reason",)
-    search_help_text = "Session's id, u-<number> or pseudonym of who did it, words of the reason"
+    search_help_text = "Session's id, u-<number> or pseudonym of who did it (shell: a command), words of the reason"
     ordering = ("-at",)
     change_list_template = "admin/chat/records.html"
 
@@ -76,7 +76,7 @@ class AuditAdmin(Kept):
 
     @admin.display(description="who", ordering="actor")
     def who(self, entry: Audit) -> str:
-        return f"u-{entry.actor}" if entry.actor else "the machine"
+        return entry.who
 
     @admin.display(description="session")
     def on(self, entry: Audit) -> SafeString | str:

@@ -29,9 +29,7 @@ PERMISSIONS = (
     ("surgery_fork", "Can fork a copy to reproduce a problem"),
     ("surgery_export", "Can export a conversation"),
     ("surgery_archive", "Can archive a conversation"),
-    ("surgery_repair", "Can repair damaged data"),
     ("surgery_switches", "Can turn runtime switches"),
-    ("surgery_erase", "Can erase a user"),
     ("read_text", "Can read the words of users"),
 )
 
@@ -39,10 +37,13 @@ PERMISSIONS = (
 class Audit(models.Model):
     """One thing that was done. Never changed and never deleted: the database refuses both (chat.models.guards).
 
-    `actor` is the id of who did it, None for the machine itself; `pseudonym` names them after the account is gone.
+    `actor` is the id of who did it, None for the machine itself and for a command; `pseudonym` names a person after
+    the account is gone, and is `SHELL` for a command: no person's looks like that, theirs are of hex.
     `target` are the numbers it was done to (turns, ids of summaries, facts or documents). `before` and `after` hold
     what chat.surgery.snapshot needs to take it back. `undo_of` is the entry that this one took back.
     """
+
+    SHELL = "shell"
 
     at = models.DateTimeField(default=timezone.now)
     actor = models.BigIntegerField(null=True, blank=True)
@@ -68,6 +69,13 @@ class Audit(models.Model):
 
     def __str__(self) -> str:
         return f"audit {self.pk}: {self.operation}"
+
+    @property
+    def who(self) -> str:
+        """Who did it, as pages say it."""
+        if self.actor:
+            return f"u-{self.actor}"
+        return "the shell" if self.pseudonym == self.SHELL else "the machine"
 
 
 class Batch(models.Model):

@@ -5,6 +5,9 @@ would happen, and holds no lock for longer than one session takes.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -18,45 +21,68 @@ from chat.store.branches import locked
 ROUNDS = 3
 
 
-def repair(session_ids: Collection[UUID] | None = None, *, preview: bool = False) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """One transaction of a repair: of a session whose invariants `broken` did not hold, or of a `part` of the house;
+    in so many `changes`."""
+
+    part: str
+    session: UUID | None = None
+    broken: tuple[int, ...] = ()
+    changes: int = 0
+
+
+Note = Callable[[Mended], Any]
+"""Told of each transaction that changes something, inside of it: what it writes is written with the change."""
+
+
+def repair(
+    session_ids: Collection[UUID] | None = None, *, preview: bool = False, note: Note | None = None
+) -> list[str]:
     """Repair these sessions (None: all); a line for each change. Leases are reaped for everybody.
 
-    With `preview` nothing is changed: what would be done is told.
+    With `preview` nothing is changed, and nobody is told: what would be done is returned.
     """
-    lines = settle(preview=preview)
-    for session in _damaged(session_ids):
-        lines += _tried(lambda session=session: _session(session), preview)
+    lines = settle(preview=preview, note=note)
+    for session, broken in _damaged(session_ids).items():
+        of = Mended(part="session", session=session, broken=broken)
+        lines += _tried(lambda session=session: _session(session), preview, note, of)
     if names := guards.missing():
+        stand = [f"the guard {name} stands again" for name in names]
         # Tried, it would only meet what the sessions' own previews have put back.
-        lines += (
-            [f"the guard {name} stands again" for name in names] if preview else _tried(lambda: _guards(names), False)
-        )
+        made = stand if preview else _tried(lambda: stand if _guards() else [], False, note, Mended(part="guards"))
+        lines += made or ["the guards can't be made while rows contradict them"]
     return lines
 
 
-def settle(*, preview: bool = False) -> list[str]:
+def settle(*, preview: bool = False, note: Note | None = None) -> list[str]:
     """What is no damage, after a copy was put in or processes died: leases that nobody holds, what is set aside for
     them, the index of words. A line for each change."""
-    lines = _tried(_leases, preview)
+    lines = _tried(_leases, preview, note, Mended(part="leases"))
     for user, day, _, _ in list(quotas.wrong()):
-        told = f"user {user}: what is set aside on {day} counted again"
-        lines += _tried(lambda user=user, day=day, told=told: [told] if quotas.mend(user, day) else [], preview)
+        lines += _tried(lambda user=user, day=day: _allowance(user, day), preview, note, Mended(part="allowances"))
     if words.missing() or words.unindexed():
-        lines += ["the index of words made again"] if preview else _tried(_index, preview)
+        again = ["the index of words made again"]
+        lines += again if preview else _tried(_index, preview, note, Mended(part="words"))
     return lines
 
 
-def _damaged(session_ids: Collection[UUID] | None) -> list[UUID]:
-    found = {one.session for one in integrity.violations(session_ids) if one.session}
-    there = ChatSession.objects.filter(pk__in=found).values_list("pk", flat=True) if found else []
-    return sorted(there)
+def _damaged(session_ids: Collection[UUID] | None) -> dict[UUID, tuple[int, ...]]:
+    """Sessions in which something does not hold, and the numbers of what."""
+    found: dict[str, set[int]] = {}
+    for one in integrity.violations(session_ids):
+        found.setdefault(one.session, set()).add(one.number)
+    there = ChatSession.objects.filter(pk__in=[pk for pk in found if pk]).values_list("pk", flat=True)
+    return {pk: tuple(sorted(found[str(pk)])) for pk in sorted(there)}
 
 
-def _tried(work: Callable[[], Iterable[str]], preview: bool) -> list[str]:
+def _tried(work: Callable[[], Iterable[str]], preview: bool, note: Note | None, what: Mended) -> list[str]:
     with transaction.atomic():
         lines = list(work())
         if preview:
             transaction.set_rollback(True)
+        elif lines and note:
+            note(replace(what, changes=len(lines)))
     return lines
 
 
@@ -67,13 +93,17 @@ def _leases() -> list[str]:
     return lines
 
 
-def _guards(names: list[str]) -> list[str]:
+def _allowance(user: int, day: date) -> list[str]:
+    return [f"user {user}: what is set aside on {day} counted again"] if quotas.mend(user, day) else []
+
+
+def _guards() -> bool:
     try:
         with transaction.atomic():
             guards.install()
     except IntegrityError:
-        return ["the guards can't be made while rows contradict them"]
-    return [f"the guard {name} stands again" for name in names]
+        return False
+    return True
 
 
 def _index() -> list[str]:

@@ -13,6 +13,8 @@ from chat.surgery.values import Refused
 
 MOST_REASON = 500
 LEAST_REASON = 3
+FROM_SHELL = "From the shell."
+"""The reason of a command that was given none."""
 
 
 def record(
@@ -20,6 +22,7 @@ def record(
     operation: str,
     *,
     reason: str,
+    by: str = "",
     session: UUID | None = None,
     target: Mapping[str, Any] | None = None,
     before: Mapping[str, Any] | None = None,
@@ -27,10 +30,11 @@ def record(
     undo_of: Audit | None = None,
     batch: Batch | None = None,
 ) -> Audit:
-    """Write one entry; `actor` is a user's id. Raises Refused without a reason. No word of a user goes in here."""
+    """Write one entry; `actor` is a user's id, `by` a name for whoever has none. Raises Refused without a reason. No
+    word of a user goes in here."""
     return Audit.objects.create(
         actor=actor,
-        pseudonym=pseudonym(actor),
+        pseudonym=by or pseudonym(actor),
         operation=operation,
         session=session,
         target=dict(target or {}),
@@ -40,6 +44,11 @@ def record(
         undo_of=undo_of,
         batch=batch,
     )
+
+
+def from_shell(operation: str, **what: Any) -> Audit:
+    """The same for a command; `what` as for `record`."""
+    return record(None, operation, by=Audit.SHELL, **what)
 
 
 def reason_of(given: str) -> str:

@@ -4,10 +4,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
+from chat.admin import desk, switching
 from chat.models import Audit, roles
+from chat.models.surgery import PERMISSIONS
+from chat.surgery import registry
 
 
 @pytest.mark.parametrize("work", ["change", "delete"])
@@ -42,3 +46,17 @@ def test_a_migrate_makes_three_roles_that_hold_one_another_and_leaves_them_as_th
     Group.objects.get(name="surgeon").permissions.remove(words)
     call_command("migrate", verbosity=0)
     assert held("surgeon") == roles.ROLES["surgeon"] - {"read_text"}
+
+
+def test_a_migrate_takes_away_what_an_earlier_release_gave_and_nothing_asks_for(db: None) -> None:
+    kind = ContentType.objects.get_for_model(Audit)
+    old = [Permission.objects.create(content_type=kind, codename=name, name=name) for name in roles.RETIRED]
+    Group.objects.get(name="surgeon").permissions.add(*old)
+    call_command("migrate", verbosity=0)
+    assert not Permission.objects.filter(codename__in=roles.RETIRED).exists()
+    assert Group.objects.get(name="surgeon").permissions.count() == len(roles.ROLES["surgeon"])
+
+
+def test_every_permission_of_surgery_is_asked_for_somewhere() -> None:
+    asked = {one.permission for one in registry.OPERATIONS.values()} | {switching.CHANGE, desk.READ}
+    assert {f"chat.{name}" for name, _ in PERMISSIONS} == asked
