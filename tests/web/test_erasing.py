@@ -10,8 +10,21 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from chat.models import ChatSession, Document, Fact, Feedback, Import, Instructions, Preference, Preset, SignIn, Thought
+from chat.models import (
+    Audit,
+    ChatSession,
+    Document,
+    Fact,
+    Feedback,
+    Import,
+    Instructions,
+    Preference,
+    Preset,
+    SignIn,
+    Thought,
+)
 from chat.store import sessions, sharing
+from chat.surgery import auditing, operating
 from monitoring import recording
 from monitoring.models import ModelCall
 from tests.conftest import PASSWORD
@@ -111,3 +124,25 @@ def test_the_command_does_the_same_and_monitoring_keeps_its_numbers(victim, caps
     assert ModelCall.objects.get(session=session, user=user).output == 7
     with pytest.raises(CommandError, match="no user named"):
         call_command("erase_user", victim.username)
+
+
+def test_the_audit_keeps_what_was_done_by_numbers_and_a_pseudonym(victim, olga, client):
+    live_a_life(victim)
+    session, known = ChatSession.objects.get().pk, auditing.pseudonym(victim.pk)
+    for name, given in (("pin", {"turns": "2"}), ("export", {"format": "json"}), ("fork", {"turn": "1"})):
+        operating.apply(olga, session, name, given, "Ticket 4711.", None)
+    auditing.record(victim.pk, "read_text", reason="A surgeon, once.", session=session)
+    assert "chat_audit" not in places()
+    before = list(Audit.objects.order_by("id").values())
+    assert len(before) == 4
+    call_command("erase_user", victim.username, reason="Ticket 4711.")
+    assert places() == []
+    assert not ChatSession.objects.exists(), "the copy is erased too"
+    assert list(Audit.objects.exclude(operation="erase").order_by("id").values()) == before
+    entry = Audit.objects.get(operation="erase")
+    assert entry.target == {"user": victim.pk, "pseudonym": known, "conversations": 2}
+    assert (entry.who, entry.session, entry.reason) == ("the shell", None, "Ticket 4711.")
+    client.force_login(olga)
+    listed = client.get("/admin/chat/audit/", {"q": known}).content.decode()
+    assert ("A surgeon, once." in listed, "Ticket 4711." in listed, CANARY in listed) == (True, False, False)
+    assert known in client.get(f"/admin/chat/audit/{before[-1]['id']}/change/").content.decode()
