@@ -20,6 +20,8 @@ def _remove_copy(target: Mapping[str, Any]) -> None:
 @operation(
     "Fork a copy",
     Parameter(name="turn", label="Up to turn", kind="number", required=False, help="Empty: all."),
+    same=lambda values: {"turns_active__lt": values["turn"] or 1},
+    bulk=True,
     back=_remove_copy,
 )
 def fork(session: ChatSession, values: Mapping[str, Any]) -> Done:

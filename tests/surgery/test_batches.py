@@ -120,6 +120,22 @@ async def test_a_summary_is_made_anew_from_its_turns_and_that_is_taken_back(
     assert next_request(one) == worse
 
 
+async def test_copies_are_made_of_many_and_taken_back(ward: list[ChatSession], surgeon: Any, start: Start) -> None:
+    before = [next_request(one) for one in ward]
+    running = await start()
+    batch = batches.start(surgeon, ids(ward), "fork", {"turn": "3"}, WHY)
+    await running.jobs.idle()
+    assert states(batch) == [("done", "")] * 3 + [("refused", "unknown_turn")]
+    copies = ChatSession.objects.filter(forked_from__in=ids(ward))
+    made = list(copies.values_list("turns_active", "temporary", "deleted_at"))
+    assert made == [(3, True, None)] * 3
+    assert set(copies.values_list("pk", flat=True)) == {uuid.UUID(one.target["copy"]) for one in Audit.objects.all()}
+    batches.undo(surgeon, batch.pk, WHY)
+    await running.jobs.idle()
+    assert not copies.filter(deleted_at=None).exists()
+    assert [next_request(one) for one in ward] == before
+
+
 async def test_open_pages_hear_what_was_done_in_the_background_and_how_a_live_turn_stands_then(
     ward: list[ChatSession], surgeon: Any, start: Start
 ) -> None:
@@ -258,6 +274,8 @@ def test_totals_of_many_are_those_of_each(alice: Any, surgeon: Any) -> None:
         ("drop_documents", {}),
         ("mode", {"mode": "ask"}),
         ("archive", {}),
+        ("fork", {}),
+        ("fork", {"turn": "13"}),
     ):
         shown = batches.preview(ids(all_of), name, given)
         assert sum(one.before for one in shown.rows) == shown.total_before
