@@ -115,6 +115,8 @@ def _open(
         if target is None:
             return Rejected("not_found")
         if op in ("regenerate", "retry"):
+            if target.redacted_at:
+                return Rejected("bad_op")  # there is nothing to ask again
             text = target.prompt
         elif op == "edit" and target.kind == Turn.Kind.CONTINUE:
             return Rejected("bad_op")  # its words are ours

@@ -22,7 +22,7 @@ VIEWER = frozenset(f"view_{name}" for name in (*_LOOKED_AT, "turn", "worker", "m
 SURGEON_ONLY = frozenset(
     {
         *("read_text", "surgery_edit_summary", "surgery_roll_back_summary", "surgery_facts", "surgery_fork"),
-        "surgery_export",
+        *("surgery_export", "surgery_redact"),
     }
 )
 # Of an earlier release. Nothing ever asked for them: what they were named for is done in the shell only.

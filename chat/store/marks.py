@@ -68,7 +68,7 @@ def pin(session_id: UUID, turn_id: int, *, most: int) -> Marked:
     Raises SessionBusy, UnknownTurn, Excluded, PinsFull.
     """
     with transaction.atomic():
-        session, turn = _found(session_id, turn_id)
+        session, turn = found(session_id, turn_id)
         if turn.excluded_by:
             raise Excluded(turn.excluded_by)
         if turn.pinned_since is not None:
@@ -88,7 +88,7 @@ def unpin(session_id: UUID, turn_id: int) -> Marked:
     Raises SessionBusy, UnknownTurn.
     """
     with transaction.atomic():
-        session, turn = _found(session_id, turn_id)
+        session, turn = found(session_id, turn_id)
         if turn.pinned_since is None:
             return Marked(number=turn.number, changed=False)
         Turn.objects.filter(pk=turn_id).update(pinned_since=None)
@@ -105,11 +105,11 @@ def exclude(session_id: UUID, turn_id: int, *, by: str = USER, most: int | None 
     (None: however many); else it is left out so long, and a notice says so. Raises SessionBusy, UnknownTurn.
     """
     with transaction.atomic():
-        session, turn = _found(session_id, turn_id)
+        session, turn = found(session_id, turn_id)
         if turn.excluded_by:
             return Marked(number=turn.number, changed=False)
         Turn.objects.filter(pk=turn_id).update(excluded_by=by, pinned_since=None)
-        return _remade(session, turn.number, most, [])
+        return remade(session, turn.number, most, [])
 
 
 def include(session_id: UUID, turn_id: int, *, by: str = USER, most: int | None = None) -> Marked:
@@ -118,26 +118,27 @@ def include(session_id: UUID, turn_id: int, *, by: str = USER, most: int | None 
     Raises SessionBusy, UnknownTurn, Excluded (by somebody else).
     """
     with transaction.atomic():
-        session, turn = _found(session_id, turn_id)
+        session, turn = found(session_id, turn_id)
         if not turn.excluded_by:
             return Marked(number=turn.number, changed=False)
         if turn.excluded_by != by:
             raise Excluded(turn.excluded_by)
         Turn.objects.filter(pk=turn_id).update(excluded_by="")
-        return _remade(session, turn.number, most, [(turn.number, turn.number)])
+        return remade(session, turn.number, most, [(turn.number, turn.number)])
 
 
-def _found(session_id: UUID, turn_id: int) -> tuple[ChatSession, Turn]:
+def found(session_id: UUID, turn_id: int) -> tuple[ChatSession, Turn]:
+    """The session, locked, and a turn of its active path. Raises SessionBusy, UnknownTurn."""
     session = locked(session_id)
     refuse_live(session_id)
     turn = Turn.objects.filter(session_id=session_id, pk=turn_id, active=True)
-    found = turn.only("number", "excluded_by", "pinned_since").first()
-    if found is None:
+    own = turn.only("number", "parent_id", "excluded_by", "pinned_since").first()
+    if own is None:
         raise UnknownTurn
-    return session, found
+    return session, own
 
 
-def _remade(session: ChatSession, number: int, most: int | None, own: Ranges) -> Marked:
+def remade(session: ChatSession, number: int, most: int | None, own: Ranges) -> Marked:
     """What follows when a turn is told of otherwise than summaries over it were made from. `own` is sent anyway."""
     before = coverage.covered(session.pk)
     _stale(session.pk, number)

@@ -7,7 +7,7 @@ _ALL = (
     *(making.compact, turns.trim, turns.drop_documents),
     *(handling.model, handling.strategy, handling.mode, handling.thresholds, handling.marks),
     *(stuck.cancel, stuck.release),
-    *(turns.pin, turns.unpin, turns.exclude, turns.include, turns.restore),
+    *(turns.pin, turns.unpin, turns.exclude, turns.include, turns.restore, turns.redact),
     *(memory.edit_summary, memory.roll_back_summary, making.rebuild_summary),
     *(memory.add_fact, memory.correct_fact, memory.forget_fact),
     *(copies.fork, copies.export, handling.archive, handling.unarchive),

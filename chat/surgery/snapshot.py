@@ -129,6 +129,9 @@ def _summaries(session: ChatSession, old: Mapping[str, Any], new: Mapping[str, A
     now = {str(pk): list(values) for pk, *values in own.filter(pk__in=list(old)).values_list(*_SUMMARY)}
     if any(now.get(key) != value for key, value in new.items()):
         raise CHANGED()
+    back = [key for key, value in old.items() if value and value[0] in (Summary.State.ACTIVE, Summary.State.RESTING)]
+    if own.filter(pk__in=back, source_hash="").exists():
+        raise CHANGED()  # what it says was removed for good
     # First those that go: two that overlap are never active at once, not even for a moment.
     last = [(key, value) for key, value in old.items() if value and value[0] == Summary.State.ACTIVE]
     for key, value in [one for one in old.items() if one not in last] + last:

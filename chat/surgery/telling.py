@@ -27,7 +27,10 @@ def told(operation: Operation, target: Mapping[str, Any]) -> list[tuple[str, int
 
 
 async def tell(session_id: UUID, operation: Operation, target: Mapping[str, Any], engine: Engine, hub: Hub) -> None:
-    """Tell every page, in this process and in others. Call it after the commit."""
+    """Tell every page, in this process and in others, and drop the window that was kept. Call it after the commit."""
+    if engine.recent:
+        # No load finds it under its old version; it need not keep its words until it is too old, either.
+        await engine.database.read(engine.recent.forget, str(session_id))
     for kind, first, last in told(operation, target):
         hub.notice(session_id, kind=kind, first=first, last=last)
     if operation.tells == TURN and target.get("turns"):

@@ -1,4 +1,4 @@
-"""Operations on which turns and documents the model is sent: trim, pins, exclusions, restoring, dropping documents."""
+"""Operations on which turns and documents the model is sent: trim, pins, exclusions, redactions, restoring."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -11,12 +11,12 @@ from chat.flow import compactor, control
 from chat.flow.closing import compacts
 from chat.flow.control import Figures
 from chat.models import ChatSession, Turn
-from chat.store import documents, leases, marks, standing, undoing
+from chat.store import documents, leases, marks, redacting, standing, undoing
 from chat.store.portable.storing import counter_of
 from chat.store.ranges import Ranges
 from chat.store.standing import placed
 from chat.surgery.handling import NOTHING
-from chat.surgery.values import Done, Parameter, Refused, operation
+from chat.surgery.values import Done, Kind, Parameter, Refused, operation
 from chat.surgery.weighing import count
 
 OPERATOR = "operator"
@@ -136,6 +136,34 @@ def restore(session: ChatSession, values: Mapping[str, Any]) -> Done:
         turns += done.last - done.first + 1
         target.append([done.first, done.last])
     return Done(target={"turns": target}, turns=turns)
+
+
+@operation(
+    "Redact turns",
+    _TURNS,
+    kind=Kind.IRREVERSIBLE,
+    touches=frozenset({"session", "marks", "summaries", "notices", "facts", "documents"}),
+    tells="marked",
+)
+def redact(session: ChatSession, values: Mapping[str, Any]) -> Done:
+    """Remove what was said in them for good: message and reply of every version, with everything that repeats them."""
+    most, tokens = _most(session), counter_of(session.model).count(redacting.MARKER)
+    gone: list[redacting.Redacted] = []
+
+    def change(pk: int) -> marks.Marked:
+        gone.append(redacting.redact(session.pk, pk, tokens=tokens, most=most))
+        return gone[-1]
+
+    done = _remade(session, *_each(session, values["turns"], change, "not redacted yet"))
+    copies = ChatSession.objects.filter(forked_from=session, deleted_at__isnull=True).count()
+    says = (
+        ("other versions of them go, too", sum(one.versions - 1 for one in gone if one.changed)),
+        ("documents that came with them are removed", sum(one.documents for one in gone)),
+        ("remembered facts that rest on them are removed", sum(one.facts for one in gone)),
+        ("copies of this conversation (forks) keep what was said", copies),
+    )
+    told = tuple(f"{what[0].upper()}{what[1:]}: {number:,}." for what, number in says if number)
+    return Done(target=done.target, turns=done.turns, says=(*done.says, *told))
 
 
 @operation("Drop documents", touches=frozenset({"session", "documents"}), bulk=True, tells="documents")

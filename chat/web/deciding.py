@@ -285,10 +285,11 @@ def _price(session: ChatSession, price: control.Price) -> list[str]:
 
 
 def _choices(session: ChatSession, row: Notice) -> list[Choice]:
-    """The turns of a notice that may be pinned, the newest first."""
+    """The turns of a notice that may be pinned and that say something, the newest first."""
     turns = Turn.objects.filter(
-        session=session, active=True, number__range=(row.first, row.last), pinned_since__isnull=True, excluded_by=""
-    )
+        session=session, active=True, number__range=(row.first, row.last), pinned_since__isnull=True, excluded_by="",
+        redacted_at__isnull=True,
+    )  # fmt: skip
     rows = turns.annotate(own=marks.OWN_TOKENS).order_by("-number").values_list("pk", "number", "prompt", "own")
     return [
         Choice(id=pk, number=number, words=words_of(prompt), tokens=about(own))

@@ -19,7 +19,7 @@ from chat.models import ChatSession, Fact, Summary, Turn
 from chat.store import facts, marks, ranges
 from chat.store.facts import Known
 from chat.store.standing import Standing
-from chat.web import surroundings
+from chat.web import surroundings, transcript
 from chat.web.deciding import WORDS, Refused, figures, tell, words_of, write
 from chat.web.gauge import about
 from chat.web.measuring import counter
@@ -139,7 +139,8 @@ def _shown(session: ChatSession) -> dict[str, Any]:
 
 
 def _with_words(pins: list[tuple[int, int, int]]) -> list[tuple[tuple[int, int, int], str]]:
-    words = dict(Turn.objects.filter(pk__in=[pk for pk, *_rest in pins]).values_list("pk", "prompt"))
+    rows = Turn.objects.filter(pk__in=[pk for pk, *_rest in pins]).only("pk", "prompt", "redacted_at")
+    words = {turn.pk: transcript.prompt_of(turn) for turn in rows}
     return [(one, words.get(one[0], "")[: WORDS + 1]) for one in pins]
 
 

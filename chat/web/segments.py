@@ -201,6 +201,11 @@ def _trouble(seen: Seen, piece: Piece) -> str:
         if piece.part.check is None:
             return _("not told: an older layout did not store how it was made")
         return _("not told: how it was made was not stored")
+    number = recipes.turn_number(piece.part.ref)
+    where = seen.turns.get(number) if number is not None else None
+    summary = seen.sources.summaries.get(piece.part.ref)
+    if (where and where.redacted) or (summary and not summary.text):
+        return _("erased since")
     if piece.state == "gone":
         return {
             "summary": _("this summary is no longer stored"),
@@ -208,10 +213,8 @@ def _trouble(seen: Seen, piece: Piece) -> str:
             "facts": _("a fact is no longer stored"),
             "new facts": _("a fact is no longer stored"),
         }.get(kind, _("no longer stored"))
-    number = recipes.turn_number(piece.part.ref)
     if number is not None:
-        where = seen.turns.get(number)
-        return _("erased since") if where and where.redacted else _("edited since")
+        return _("edited since")
     if kind in ("note", "acknowledgement"):
         return _("this fixed text reads differently since an update")
     return _("changed since")

@@ -31,6 +31,7 @@ class SharedTurn:
     number: int
     prompt: str
     html: str
+    redacted: bool
     continues: bool
     ending: Ending | None
     documents: list[str]
@@ -118,7 +119,8 @@ def _turns(found: Share, start: int) -> list[SharedTurn]:
     return [
         SharedTurn(
             number=turn.number,
-            prompt=turn.prompt,
+            prompt=transcript.prompt_of(turn),
+            redacted=turn.redacted_at is not None,
             html=transcript.html_of(turn),
             continues=turn.kind == Turn.Kind.CONTINUE,
             ending=transcript.ending(turn),

@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from django.utils.formats import number_format
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from chat.models import ChatSession, Feedback, Turn
-from chat.store import branches
+from chat.store import branches, redacting
 from chat.store.standing import Standing
 from chat.stream import rendering
 from chat.web import chips, failures, notices
@@ -42,7 +43,8 @@ class Ending:
 class TurnShown:
     """One turn of the page. `past`: the model no longer sees it word for word. `continues`: the reply before it was
     cut off, and this one goes on with it; its prompt is ours. `position` among `of` versions of it; `before` and
-    `after` are the ids of its neighbours. `editing`: its message stands in a box. `excluded`: by whom."""
+    `after` are the ids of its neighbours. `editing`: its message stands in a box. `excluded`: by whom. `redacted`: what
+    it says is that its words were removed."""
 
     id: int
     number: int
@@ -54,6 +56,7 @@ class TurnShown:
     past: bool = False
     pinned: bool = False
     excluded: str = ""
+    redacted: bool = False
     continues: bool = False
     position: int = 1
     of: int = 1
@@ -144,6 +147,7 @@ def _rows(session: ChatSession):
             "thought__seconds",
             "pinned_since",
             "excluded_by",
+            "redacted_at",
         )
     )
 
@@ -161,17 +165,18 @@ def _shown(session: ChatSession, rows: Iterable[Turn], editing: int | None = Non
         TurnShown(
             id=turn.pk,
             number=turn.number,
-            prompt=turn.prompt,
-            reply=turn.reply,
+            prompt=prompt_of(turn),
+            reply="" if turn.redacted_at else turn.reply,
             html=html_of(turn),
             status=turn.status,
             live=turn.is_live,
             past=turn.pinned_since is None and not stands.holds(turn.number),
             pinned=turn.pinned_since is not None,
             excluded=turn.excluded_by,
+            redacted=turn.redacted_at is not None,
             continues=turn.kind == Turn.Kind.CONTINUE,
             feedback=judged.get(turn.pk, ""),
-            editing=turn.pk == editing and not turn.is_live and turn.kind == Turn.Kind.MESSAGE,
+            editing=turn.pk == editing and _editable(turn),
             **_place(turn, others.get(turn.parent_id, ())),
             documents=attached.get((turn.number, turn.parent_id), []),
             thought=thought_line(turn),
@@ -181,6 +186,10 @@ def _shown(session: ChatSession, rows: Iterable[Turn], editing: int | None = Non
         )
         for turn in found
     ]
+
+
+def _editable(turn: Turn) -> bool:
+    return not turn.is_live and turn.kind == Turn.Kind.MESSAGE and turn.redacted_at is None
 
 
 def _place(turn: Turn, others: Sequence[tuple[datetime, int]]) -> dict[str, Any]:
@@ -195,10 +204,17 @@ def _place(turn: Turn, others: Sequence[tuple[datetime, int]]) -> dict[str, Any]
     }
 
 
+def prompt_of(turn: Turn) -> str:
+    """A message, or that it was removed."""
+    return str(redacting.MESSAGE) if turn.redacted_at else turn.prompt
+
+
 def html_of(turn: Turn) -> str:
-    """A reply as sanitised HTML; "" while it runs and where there is none."""
+    """A reply as sanitised HTML, or that it was removed; "" while it runs and where there is none."""
     if turn.is_live or not turn.reply:
         return ""
+    if turn.redacted_at:
+        return format_html("<p>{}</p>", redacting.REPLY)
     if turn.reply_html and turn.html_version == rendering.RENDERER_VERSION:
         return turn.reply_html
     return rendering.render(turn.reply).html
@@ -217,7 +233,10 @@ def thought_line(turn: Turn) -> str:
 
 
 def ending(turn: Turn, *, last: bool = False) -> Ending | None:
-    """What to say under a turn; None for one that is complete or still runs. Only the `last` one can be continued."""
+    """What to say under a turn; None for one that is complete, still runs or was removed. Only the `last` one can be
+    continued."""
+    if turn.redacted_at:
+        return None
     kept = _("The text above is kept.") if turn.reply else ""
     if turn.status == Turn.Status.STOPPED:
         return Ending(title=_("Stopped."), text=kept or _("Nothing had been written yet."))

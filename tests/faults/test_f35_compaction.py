@@ -19,6 +19,7 @@ TURNS = 20
 # 20 turns of this size lie between the soft and the hard mark of a window of 8,000 tokens.
 TOKENS = 235
 SMALL = {"context_window": 8000, "sweep_s": 1}
+CANARY = "quetzalcoatlus"
 
 FILL = f"""
 import json, sys
@@ -156,14 +157,21 @@ elif what == "switch":
         branches.switch(session.pk, number)
     except branches.SessionBusy:
         print("busy")
-elif what == "exclude":
+elif what in ("exclude", "redact"):
     people = get_user_model().objects
     surgeon = people.filter(is_superuser=True).first() or people.create_superuser("night-shift", password="?")
     try:
-        operating.apply(surgeon, session.pk, "exclude", {"turns": str(number)}, "The customer asked for it.", None)
+        operating.apply(surgeon, session.pk, what, {"turns": str(number)}, "The customer asked for it.", None)
     except Refused as refused:
         print(refused.code)
 """
+
+
+def holding(words: str, own: Any) -> list[str]:
+    """The tables in which these words stand, byte for byte."""
+    tables = own.rows("SELECT tablename FROM pg_tables WHERE tablename ~ '^(chat|monitoring)_' ORDER BY tablename")
+    asked = "SELECT count(*) FROM {} AS r WHERE position(%s in r::text) > 0"
+    return [name for (name,) in tables if own.rows(asked.format(name), words) != [(0,)]]
 
 
 async def test_f37_f39_history_that_changes_under_its_summaries(site, pages, upstream, redis):
@@ -228,4 +236,24 @@ async def test_f37_f39_history_that_changes_under_its_summaries(site, pages, ups
     assert 3 not in numbers
     assert "Question 3." not in text
     measured("F37", "a summarised turn edited / left out", "sibling, summary rests / summary stale, words gone at once")
+
+    # A turn redacted: the same, and its words, with those of the version that was asked above, are in no table.
+    own.rows("UPDATE chat_turn SET prompt = prompt || %s WHERE id = %s", CANARY, turn_id(5))
+    own.rows("UPDATE chat_summary SET text = text || %s WHERE session_id = %s", CANARY, session)
+    await asyncio.to_thread(change, "compress")
+    assert active(own, session)
+    assert holding(CANARY, own) == ["chat_search", "chat_summary", "chat_turn"]
+    assert holding(asked, own) == ["chat_turn"]
+    assert await asyncio.to_thread(change, "redact", 5) == ""
+    assert own.rows("SELECT DISTINCT state FROM chat_summary WHERE session_id = %s", session) == [("stale",)]
+    assert holding(CANARY, own) == holding("Question 5.", own) == holding(asked, own) == []
+    await page.send_and_read("Write 20 words about the fourth quay")
+    numbers, text = told(upstream.calls("Write 20 words about the fourth quay")[-1]["body"])
+    assert {4, 6} <= numbers
+    assert "Turns 1 to 10." not in text
+    assert "Question 5." not in text
+    assert CANARY not in text
+    measured(
+        "F37", "a summarised turn redacted", "summary stale and empty, words in no table, none in the next request"
+    )
     assert own.broken_invariants() == ""

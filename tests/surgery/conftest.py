@@ -46,7 +46,12 @@ def patient(owner: Any) -> ChatSession:
 
 
 def next_request(session: ChatSession) -> str:
-    """The body that the next message would be sent with, to the byte. Nothing stays of it."""
+    """The hash of the body that the next message would be sent with, to the byte."""
+    return body_sha256(next_body(session))
+
+
+def next_body(session: ChatSession) -> dict[str, Any]:
+    """The body itself. Nothing stays of it."""
     with transaction.atomic():
         row = reread(session)
         opened = branches.new_turn(row, prompt="And now?", client_id=uuid.uuid4(), tokens=5)
@@ -62,7 +67,7 @@ def next_request(session: ChatSession) -> str:
             limits=WindowLimits(max_messages=most, batch_messages=10),
         )
         transaction.set_rollback(True)
-    return body_sha256(made.request.body())
+    return made.request.body()
 
 
 @pytest.fixture(scope="module")

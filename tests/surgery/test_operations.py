@@ -45,6 +45,7 @@ CASES: dict[str, Case] = {
     "exclude": lambda session: {"turns": "11, 28"},
     "include": lambda session: {"turns": "25"},
     "restore": lambda session: {"turns": "10"},
+    "redact": lambda session: {"turns": "11, 28"},
     "edit_summary": lambda session: {"summary": summary(session), "text": "They talked of a machine."},
     "roll_back_summary": lambda session: {"summary": summary(session)},
     "add_fact": lambda session: {"value": "The café opens at seven."},
@@ -70,6 +71,7 @@ TOLD: dict[str, tuple[tuple[str, int, int], ...]] = {
     "unpin": (("marked", 3, 3),),
     "exclude": (("marked", 11, 11), ("marked", 28, 28)),
     "include": (("marked", 25, 25),),
+    "redact": (("marked", 11, 11), ("marked", 28, 28)),
     "restore": (("restored", 9, 14),),
     **dict.fromkeys(("edit_summary", "roll_back_summary", "rebuild_summary", "compact"), (("compressed", 9, 14),)),
     **dict.fromkeys(("add_fact", "correct_fact", "forget_fact"), (("remembered", 1, 1),)),
@@ -170,7 +172,7 @@ def test_what_cannot_be_undone_says_so_before_and_refuses_it_afterwards(
     name: str, session: ChatSession, surgeon: Any
 ) -> None:
     result = done(surgeon, session, name, case(session, name))
-    assert telling.told(registry.get(name), result.target) == []
+    assert tuple(telling.told(registry.get(name), result.target)) == TOLD[name]
     assert refusal(operating.undo, user=surgeon, audit_id=result.audit, reason=WHY) == "not_undoable"
 
 

@@ -33,16 +33,22 @@ from tests.web.conftest import SUMMARY, add_turn
 CANARY = "quetzalcoatlus"
 
 
-def places() -> list[str]:
-    """Every table, index of words and file of the database in which the canary is still to be found."""
-    found = []
+def tables(canary: str) -> list[str]:
+    """Every table and index of words in which a word is to be found, byte for byte."""
+    found = set()
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
             for row in cursor.fetchall():
                 told = (bytes(cell) if isinstance(cell, memoryview) else cell for cell in row)
-                if any(CANARY.encode() in (cell if isinstance(cell, bytes) else str(cell).encode()) for cell in told):
-                    found.append(table)
+                if any(canary.encode() in (cell if isinstance(cell, bytes) else str(cell).encode()) for cell in told):
+                    found.add(table)
+    return sorted(found)
+
+
+def places() -> list[str]:
+    """Every table, index of words and file of the database in which the canary is still to be found."""
+    found = tables(CANARY)
     if connection.vendor == "sqlite":
         name = str(connection.settings_dict["NAME"])
         connection.close()

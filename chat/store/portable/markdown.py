@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from chat.models import ChatSession, Fact, Notice, Summary, Turn
+from chat.store import redacting
 from chat.store.portable.speaking import count, in_one_language
 
 BATCH = 200
@@ -85,11 +86,14 @@ def _turn(turn: Turn, others: int, attached: list[str]) -> Iterable[str]:
     # The words that ask for the rest of a reply are ours, not the user's.
     if turn.kind == Turn.Kind.CONTINUE:
         yield "*" + _("Continued") + "*"
+    elif turn.redacted_at:
+        yield "**" + _("User:") + f"**\n\n*{redacting.MESSAGE}*"
     else:
         yield "**" + _("User:") + f"**\n\n{turn.prompt}"
     if attached:
         yield "*" + _("Attached: {name}").format(name=", ".join(attached)) + "*"
-    answer = f"\n\n{turn.reply}" if turn.reply else " *(" + _("no reply") + ")*"
+    said = f"*{redacting.REPLY}*" if turn.redacted_at else turn.reply
+    answer = f"\n\n{said}" if turn.reply else " *(" + _("no reply") + ")*"
     yield "**" + _("Assistant:") + f"**{answer}"
     notes = []
     if turn.status != Turn.Status.COMPLETE:
