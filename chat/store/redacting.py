@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy
 
+from chat.context import titling
 from chat.models import ChatSession, Document, Fact, Step, Summary, Thought, Turn, words
 from chat.store import coverage, marks
 
@@ -49,13 +50,11 @@ def redact(session_id: UUID, turn_id: int, *, tokens: int, most: int | None = No
         ids = list(versions.filter(redacted_at__isnull=True).values_list("pk", flat=True))
         if not ids:
             return Redacted(number=turn.number, changed=False)
+        _title(session, turn.number, ids)
         documents = Document.objects.filter(turn_id__in=ids).delete()[0]
         known = _facts(ids)
         _words(ids, tokens)
         _empty(session_id, turn.number)
-        if turn.number == 1 and session.titled_by in (_Titled.CODE, _Titled.MODEL):
-            # Its first words, or what a model made of them.
-            ChatSession.objects.filter(pk=session_id).update(title="", titled_by="")
         marked = marks.remade(session, turn.number, most, [])
         transaction.on_commit(words.forget, robust=True)
         return Redacted(
@@ -66,6 +65,15 @@ def redact(session_id: UUID, turn_id: int, *, tokens: int, most: int | None = No
             facts=known,
             documents=documents,
         )
+
+
+def _title(session: ChatSession, number: int, ids: Sequence[int]) -> None:
+    """Take a title that was made of these words: the first of a message, or what a model made of the first turn."""
+    prompts = Turn.objects.filter(pk__in=ids).values_list("prompt", flat=True)
+    if (number == 1 and session.titled_by in (_Titled.CODE, _Titled.MODEL)) or (
+        session.titled_by != _Titled.USER and session.title in [titling.by_code(prompt) for prompt in prompts]
+    ):
+        ChatSession.objects.filter(pk=session.pk).update(title="", titled_by="")
 
 
 def _words(ids: Sequence[int], tokens: int) -> None:

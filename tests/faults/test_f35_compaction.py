@@ -243,7 +243,7 @@ async def test_f37_f39_history_that_changes_under_its_summaries(site, pages, ups
     await asyncio.to_thread(change, "compress")
     assert active(own, session)
     assert holding(CANARY, own) == ["chat_search", "chat_summary", "chat_turn"]
-    assert holding(asked, own) == ["chat_turn"]
+    assert {"chat_chatsession", "chat_turn"} <= set(holding(asked, own)), "it has made the title, too"
     assert await asyncio.to_thread(change, "redact", 5) == ""
     assert own.rows("SELECT DISTINCT state FROM chat_summary WHERE session_id = %s", session) == [("stale",)]
     assert holding(CANARY, own) == holding("Question 5.", own) == holding(asked, own) == []
