@@ -119,6 +119,13 @@ def test_an_open_page_follows_what_staff_do_to_its_conversation(visit: Any, site
     for number in (8, 10, 11):
         expect(page.get_by_role("article", name=f"Turn {number}", exact=True)).to_have_class(re.compile("excluded"))
     expect(page.locator("article.excluded")).to_have_count(3)
+    operate("redact", turns="9")
+    removed = page.get_by_role("article", name="Turn 9", exact=True)
+    expect(removed).to_contain_text("This message was removed by support.")
+    expect(removed).to_contain_text("This reply was removed by support.")
+    expect(removed).not_to_contain_text("Question 9.")
+    expect(removed.get_by_role("button", name="Regenerate")).to_have_count(0)
+    assert problems(page) == []
     before = page.locator("#model-name").inner_text()
     operate("model", model="claude-sonnet-4-6")
     expect(page.locator("#model-name")).not_to_have_text(before)
