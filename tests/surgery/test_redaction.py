@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from chat.context import prompts, rebuilding, recipes, titling
+from chat.context.values import Part
 from chat.flow import opening
 from chat.models import ChatSession, Document, Fact, Step, Summary, Thought, Turn
 from chat.service import Service
-from chat.store import branches, integrity, redacting, search, sharing, summaries
+from chat.store import branches, coverage, integrity, redacting, search, sharing, summaries
 from chat.store.portable import dumping, markdown
 from chat.store.redacting import MARKER
 from chat.store.summaries import Made
@@ -107,6 +109,8 @@ def test_what_was_redacted_is_in_no_table_and_in_no_later_request(session: ChatS
     assert before == integrity.violations() == []
     turns = Turn.objects.filter(session=session, number=1)
     assert [bool(one.redacted_at) for one in turns] == [True, True]
+    assert [one.step_count for one in turns] == [0, 0]
+    assert all(one.digest == coverage.turn_digest(one.prompt, one.reply, []) for one in turns)
     # Again there is nothing to do, and new words make a new title.
     assert operating.plan(session.pk, "redact", {"turns": "1"}).refused.startswith("Nothing would change")
     assert reread(session).title == ""
@@ -190,6 +194,12 @@ def test_its_owner_and_who_has_the_link_read_that_it_was_removed(
     # Nothing of it can be copied, edited or asked again; the other turns keep that.
     first = client.get(f"/c/{session.pk}/turns/{turn(session, 1).pk}/").content.decode()
     second = client.get(f"/c/{session.pk}/turns/{turn(session, 2).pk}/").content.decode()
+    # One box is the pattern of all.
+    boxes = [
+        client.get(f"/c/{session.pk}/?edit={turn(session, number).pk}").content.decode().count('name="text"')
+        for number in (1, 2)
+    ]
+    assert boxes[1] == boxes[0] + 1
     for act in ("data-edit", "data-copy", 'data-op="regenerate"'):
         assert (act in first, act in second) == (False, True)
 
@@ -198,13 +208,21 @@ def test_what_the_model_saw_says_that_it_was_erased_since(
     alice: Any, redact: Any, client: Client, settings: Any
 ) -> None:
     session = conversation(alice, 4)
-    recorded(turn(session, 4))
+    (made,) = compress(session, (1, 3))
+    manifest = recorded(turn(session, 4))
+    told = prompts.wrap_summary(text=made.text, first=1, last=3)
+    part = Part("user", "summaries", f"S{made.pk}", 9, False, recipes.check(told), ())
+    manifest.parts.insert(1, rebuilding.write_part(part))
+    manifest.save()
     client.force_login(alice)
-    assert "byte for byte" in client.get(address(session, 4)).content.decode()
+    assert (
+        "since" not in client.get(address(session, 4)).content.decode().partition("<table")[2].partition("</table")[0]
+    )
     redact(session, "2")
     page = client.get(address(session, 4)).content.decode()
-    assert "erased since" in page
+    assert page.count("erased since") == 2, "the summary, and the turns"
     assert "edited since" not in page
+    assert "changed since" not in page
     assert "Question 2." not in client.get(address(session, 4) + "?segment=2").content.decode()
 
 
@@ -223,6 +241,15 @@ def test_an_export_says_it_and_comes_back_equal(tmp_path: Path, alice: Any, bob:
     assert dumping.dump(copy) == out
     assert turn(copy, 1).redacted_at
     assert integrity.violations() == []
+
+
+def test_a_title_of_its_words_goes_and_its_owners_own_stays(alice: Any, redact: Any) -> None:
+    session = conversation(alice, 3)
+    title = titling.by_code(turn(session, 2).prompt)
+    for by, number, left in (("user", "1", title), ("code", "3", title), ("code", "2", "")):
+        ChatSession.objects.filter(pk=session.pk).update(title=title, titled_by=by)
+        redact(session, number)
+        assert reread(session).title == left
 
 
 async def test_the_window_that_was_kept_for_the_next_turn_is_dropped(
