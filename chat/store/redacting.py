@@ -1,4 +1,4 @@
-"""Removing for good what was said in a turn, and everything that repeats it: what staff do where something must go.
+"""Removing for good what was said in a turn, and what was made of it: what staff do where something must go.
 
 The turn stays in its place with its numbers, so that who reads on sees that something was removed. All of its versions
 go together, for a reply that was asked for again repeats the message. Nothing here can be taken back.

@@ -146,7 +146,8 @@ def restore(session: ChatSession, values: Mapping[str, Any]) -> Done:
     tells="marked",
 )
 def redact(session: ChatSession, values: Mapping[str, Any]) -> Done:
-    """Remove what was said in them for good: message and reply of every version, with everything that repeats them."""
+    """Remove what was said in them for good, in every version, with summaries, facts and files that came of it. Other
+    turns that repeat it stay as they are: name them, too."""
     most, tokens = _most(session), counter_of(session.model).count(redacting.MARKER)
     gone: list[redacting.Redacted] = []
 
