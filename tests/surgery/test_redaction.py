@@ -12,9 +12,9 @@ from django.test import Client
 from chat.context import prompts, rebuilding, recipes, titling
 from chat.context.values import Part
 from chat.flow import opening
-from chat.models import ChatSession, Document, Fact, Step, Summary, Thought, Turn
+from chat.models import ChatSession, Document, Fact, Notice, Step, Summary, Thought, Turn
 from chat.service import Service
-from chat.store import branches, coverage, integrity, redacting, search, sharing, summaries
+from chat.store import branches, coverage, integrity, marks, redacting, search, sharing, summaries
 from chat.store.portable import dumping, markdown
 from chat.store.redacting import MARKER
 from chat.store.summaries import Made
@@ -202,6 +202,20 @@ def test_its_owner_and_who_has_the_link_read_that_it_was_removed(
     assert boxes[1] == boxes[0] + 1
     for act in ("data-edit", "data-copy", 'data-op="regenerate"'):
         assert (act in first, act in second) == (False, True)
+
+
+def test_lists_of_turns_say_it_too_and_offer_none_to_pin(alice: Any, redact: Any, client: Client) -> None:
+    session = conversation(alice, 20)
+    marks.pin(session.pk, turn(session, 3).pk, most=10_000)
+    redact(session, "3, 5")
+    compress(session, (1, 8))
+    client.force_login(alice)
+    kept = client.get(f"/c/{session.pk}/remembered/").content.decode()
+    assert str(redacting.MESSAGE) in kept
+    notice = Notice.objects.get(session=session, kind="compressed", ended_at=None)
+    offered = client.get(f"/c/{session.pk}/notices/{notice.pk}/").content.decode()
+    assert "Question 4." in offered
+    assert MARKER not in kept + offered
 
 
 def test_what_the_model_saw_says_that_it_was_erased_since(
