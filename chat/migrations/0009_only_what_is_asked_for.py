@@ -2,7 +2,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("chat", "0007_marks")]
+    dependencies = [("chat", "0008_facts_found")]
 
     operations = [
         migrations.AlterModelOptions(
@@ -19,7 +19,6 @@ class Migration(migrations.Migration):
                     ("surgery_model", "Can switch the model of a conversation"),
                     ("surgery_pin", "Can pin turns"),
                     ("surgery_exclude", "Can exclude turns, and include them again"),
-                    ("surgery_redact", "Can remove what was said in turns, for good"),
                     ("surgery_restore", "Can send compressed turns word for word again"),
                     ("surgery_edit_summary", "Can edit a summary"),
                     ("surgery_roll_back_summary", "Can go back to an earlier version of a summary"),
@@ -30,9 +29,7 @@ class Migration(migrations.Migration):
                     ("surgery_fork", "Can fork a copy to reproduce a problem"),
                     ("surgery_export", "Can export a conversation"),
                     ("surgery_archive", "Can archive a conversation"),
-                    ("surgery_repair", "Can repair damaged data"),
                     ("surgery_switches", "Can turn runtime switches"),
-                    ("surgery_erase", "Can erase a user"),
                     ("read_text", "Can read the words of users"),
                 ),
                 "default_permissions": ("view",),
