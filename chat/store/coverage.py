@@ -82,12 +82,12 @@ def tile(session_id) -> list[tuple[int, int]]:
     return woken
 
 
-def stale_over(session_id, number: int) -> int:
-    """Mark every summary over turn `number` stale: its words may no longer be told. Returns how many.
+def stale_over(session_id, first: int, last: int) -> int:
+    """Mark every summary over one of these turns stale: its words may no longer be told. Returns how many.
 
     An undone one stays undone, for its turns stay sent; it never comes back while it was made from something else.
     """
-    over = Summary.objects.filter(session_id=session_id, first__lte=number, last__gte=number)
+    over = Summary.objects.filter(session_id=session_id, first__lte=last, last__gte=first)
     states = [Summary.State.ACTIVE, Summary.State.RESTING, Summary.State.DRAFT]
     return over.filter(state__in=states).update(state=Summary.State.STALE)
 

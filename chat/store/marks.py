@@ -3,6 +3,7 @@
 Each change is one transaction under the session's lock, is refused while a turn is live, and repeated does nothing.
 """
 
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -67,19 +68,26 @@ def pin(session_id: UUID, turn_id: int, *, most: int) -> Marked:
 
     Raises SessionBusy, UnknownTurn, Excluded, PinsFull.
     """
+    return pin_all(session_id, [turn_id], most=most)[0]
+
+
+def pin_all(session_id: UUID, turn_ids: Sequence[int], *, most: int) -> list[Marked]:
+    """`pin` for many turns: all of them, or none."""
     with transaction.atomic():
-        session, turn = found(session_id, turn_id)
-        if turn.excluded_by:
-            raise Excluded(turn.excluded_by)
-        if turn.pinned_since is not None:
-            return Marked(number=turn.number, changed=False)
+        session, turns = _found(session_id, turn_ids)
+        due = {turn.pk: turn for turn in turns if turn.pinned_since is None}
         used = sum(tokens for *_, tokens in pinned(session_id))
-        own = coverage.range_tokens(session_id, turn.number, turn.number)
-        if used + own > most:
-            raise PinsFull(own, used, most)
-        Turn.objects.filter(pk=turn_id).update(pinned_since=session.context_version + 1)
-        standing.write(session, Standing.of(session), prefix=False)
-        return Marked(number=turn.number, changed=True)
+        path = Turn.objects.filter(pk__in=due).annotate(own=OWN_TOKENS).order_by("number")
+        for pk, own in path.values_list("pk", "own"):
+            if by := due[pk].excluded_by:
+                raise Excluded(by)
+            if used + own > most:
+                raise PinsFull(own, used, most)
+            used += own
+        if due:
+            Turn.objects.filter(pk__in=due).update(pinned_since=session.context_version + 1)
+            standing.write(session, Standing.of(session), prefix=False)
+        return [Marked(number=turn.number, changed=turn.pk in due) for turn in turns]
 
 
 def unpin(session_id: UUID, turn_id: int) -> Marked:
@@ -87,15 +95,20 @@ def unpin(session_id: UUID, turn_id: int) -> Marked:
 
     Raises SessionBusy, UnknownTurn.
     """
+    return unpin_all(session_id, [turn_id])[0]
+
+
+def unpin_all(session_id: UUID, turn_ids: Sequence[int]) -> list[Marked]:
+    """`unpin` for many turns."""
     with transaction.atomic():
-        session, turn = found(session_id, turn_id)
-        if turn.pinned_since is None:
-            return Marked(number=turn.number, changed=False)
-        Turn.objects.filter(pk=turn_id).update(pinned_since=None)
-        before = Standing.of(session)
-        stands = placed(session_id, before.window_from, [*before.restored, (turn.number, turn.number)])
-        standing.write(session, stands, prefix=False)
-        return Marked(number=turn.number, changed=True)
+        session, turns = _found(session_id, turn_ids)
+        due = {turn.pk: turn.number for turn in turns if turn.pinned_since is not None}
+        if due:
+            Turn.objects.filter(pk__in=due).update(pinned_since=None)
+            before = Standing.of(session)
+            stands = placed(session_id, before.window_from, [*before.restored, *_ranges(due.values())])
+            standing.write(session, stands, prefix=False)
+        return [Marked(number=turn.number, changed=turn.pk in due) for turn in turns]
 
 
 def exclude(session_id: UUID, turn_id: int, *, by: str = USER, most: int | None = None) -> Marked:
@@ -104,12 +117,17 @@ def exclude(session_id: UUID, turn_id: int, *, by: str = USER, most: int | None 
     What they stood for is sent word for word again until it is summarised anew, if that makes at most `most` tokens
     (None: however many); else it is left out so long, and a notice says so. Raises SessionBusy, UnknownTurn.
     """
+    return exclude_all(session_id, [turn_id], by=by, most=most)[0]
+
+
+def exclude_all(session_id: UUID, turn_ids: Sequence[int], *, by: str, most: int | None) -> list[Marked]:
+    """`exclude` for many turns."""
     with transaction.atomic():
-        session, turn = found(session_id, turn_id)
-        if turn.excluded_by:
-            return Marked(number=turn.number, changed=False)
-        Turn.objects.filter(pk=turn_id).update(excluded_by=by, pinned_since=None)
-        return remade(session, turn.number, most, [])
+        session, turns = _found(session_id, turn_ids)
+        due = {turn.pk: turn.number for turn in turns if not turn.excluded_by}
+        Turn.objects.filter(pk__in=due).update(excluded_by=by, pinned_since=None)
+        stale = bool(due) and remade(session, due.values(), most)
+        return [_told(turn, due, stale) for turn in turns]
 
 
 def include(session_id: UUID, turn_id: int, *, by: str = USER, most: int | None = None) -> Marked:
@@ -117,31 +135,53 @@ def include(session_id: UUID, turn_id: int, *, by: str = USER, most: int | None 
 
     Raises SessionBusy, UnknownTurn, Excluded (by somebody else).
     """
+    return include_all(session_id, [turn_id], by=by, most=most)[0]
+
+
+def include_all(session_id: UUID, turn_ids: Sequence[int], *, by: str, most: int | None) -> list[Marked]:
+    """`include` for many turns: all of them, or none."""
     with transaction.atomic():
-        session, turn = found(session_id, turn_id)
-        if not turn.excluded_by:
-            return Marked(number=turn.number, changed=False)
-        if turn.excluded_by != by:
-            raise Excluded(turn.excluded_by)
-        Turn.objects.filter(pk=turn_id).update(excluded_by="")
-        return remade(session, turn.number, most, [(turn.number, turn.number)])
+        session, turns = _found(session_id, turn_ids)
+        due = {turn.pk: turn.number for turn in turns if turn.excluded_by}
+        for turn in turns:
+            if turn.excluded_by not in ("", by):
+                raise Excluded(turn.excluded_by)
+        Turn.objects.filter(pk__in=due).update(excluded_by="")
+        stale = bool(due) and remade(session, due.values(), most, own=_ranges(due.values()))
+        return [_told(turn, due, stale) for turn in turns]
+
+
+def _told(turn: Turn, due: Collection[int], stale: bool) -> Marked:
+    return Marked(number=turn.number, changed=turn.pk in due, stale=stale and turn.pk in due)
 
 
 def found(session_id: UUID, turn_id: int) -> tuple[ChatSession, Turn]:
     """The session, locked, and a turn of its active path. Raises SessionBusy, UnknownTurn."""
+    session, turns = _found(session_id, [turn_id])
+    return session, turns[0]
+
+
+def _found(session_id: UUID, turn_ids: Sequence[int]) -> tuple[ChatSession, list[Turn]]:
+    """The same of many turns, in the order in which they are named."""
     session = locked(session_id)
     refuse_live(session_id)
-    turn = Turn.objects.filter(session_id=session_id, pk=turn_id, active=True)
-    own = turn.only("number", "parent_id", "excluded_by", "pinned_since").first()
-    if own is None:
+    path = Turn.objects.filter(session_id=session_id, pk__in=turn_ids, active=True)
+    own = path.only("number", "parent_id", "excluded_by", "pinned_since").in_bulk()
+    if len(own) < len(set(turn_ids)):
         raise UnknownTurn
-    return session, own
+    return session, [own[pk] for pk in turn_ids]
 
 
-def remade(session: ChatSession, number: int, most: int | None, own: Ranges) -> Marked:
-    """What follows when a turn is told of otherwise than summaries over it were made from. `own` is sent anyway."""
+def _ranges(numbers: Iterable[int]) -> Ranges:
+    return ranges.join((number, number) for number in numbers)
+
+
+def remade(session: ChatSession, numbers: Iterable[int], most: int | None, own: Sequence[tuple[int, int]] = ()) -> bool:
+    """What follows when turns are told of otherwise than summaries over them were made from; whether one must be made
+    again. `own` is sent anyway. Once for many turns: each of its steps looks at the whole conversation."""
     before = coverage.covered(session.pk)
-    _stale(session.pk, number)
+    for first, last in _ranges(numbers):
+        _stale(session.pk, first, last)
     coverage.tile(session.pk)
     after = coverage.covered(session.pk)
     lost: Ranges = ranges.without(before, after)
@@ -149,14 +189,14 @@ def remade(session: ChatSession, number: int, most: int | None, own: Ranges) -> 
     fits = most is None or coverage.open_tokens(session.pk) <= most
     stands = placed(session.pk, old.window_from, [*old.restored, *own, *(lost if fits else [])])
     standing.write(session, stands, prefix=before != after)
-    return Marked(number=number, changed=True, stale=bool(lost))
+    return bool(lost)
 
 
-def _stale(session_id: UUID, number: int) -> None:
-    """Summaries over a turn that changed are stale; those that were made from just what is there now rest again."""
-    over = Summary.objects.filter(session_id=session_id, first__lte=number, last__gte=number, until__active=True)
+def _stale(session_id: UUID, first: int, last: int) -> None:
+    """Summaries over turns that changed are stale; those that were made from just what is there now rest again."""
+    over = Summary.objects.filter(session_id=session_id, first__lte=last, last__gte=first, until__active=True)
     stale = over.filter(state=Summary.State.STALE, committed_at__isnull=False)
-    coverage.stale_over(session_id, number)
-    for pk, first, last, source in list(stale.values_list("pk", "first", "last", "source_hash")):
-        if coverage.source_hash(session_id, first, last) == source:
+    coverage.stale_over(session_id, first, last)
+    for pk, start, end, source in list(stale.values_list("pk", "first", "last", "source_hash")):
+        if coverage.source_hash(session_id, start, end) == source:
             Summary.objects.filter(pk=pk).update(state=Summary.State.RESTING)

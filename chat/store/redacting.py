@@ -55,12 +55,12 @@ def redact(session_id: UUID, turn_id: int, *, tokens: int, most: int | None = No
         known = _facts(ids)
         _words(ids, tokens)
         _empty(session_id, turn.number)
-        marked = marks.remade(session, turn.number, most, [])
+        stale = marks.remade(session, [turn.number], most)
         transaction.on_commit(words.forget, robust=True)
         return Redacted(
             number=turn.number,
             changed=True,
-            stale=marked.stale,
+            stale=stale,
             versions=len(ids),
             facts=known,
             documents=documents,

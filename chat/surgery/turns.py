@@ -1,6 +1,7 @@
 """Operations on which turns and documents the model is sent: trim, pins, exclusions, redactions, restoring."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,8 @@ from chat.surgery.values import Done, Kind, Parameter, Refused, operation
 from chat.surgery.weighing import count
 
 OPERATOR = "operator"
+MOST_REDACTED = 50
+"""Turns at once: each is looked for in every table, while nobody else may write on SQLite."""
 _TURNS = Parameter(name="turns", label="Turns", kind="turns", help="Numbers on the active path, like “3, 5-7”.")
 _seen = partial(operation, touches=frozenset({"session", "marks", "summaries", "notices"}))
 
@@ -49,13 +52,13 @@ def figures(session: ChatSession) -> Figures:
 
 
 def _each(
-    session: ChatSession, turns: Ranges, change: Callable[[int], marks.Marked], what: str
+    session: ChatSession, turns: Ranges, change: Callable[[Sequence[int]], list[marks.Marked]], what: str
 ) -> tuple[Done, list[marks.Marked]]:
-    """Change each of these turns of the active path; those that are so already are left as they are."""
+    """Change these turns of the active path; those that are so already are left as they are."""
     rows = [row for first, last in turns for row in _path(session, first, last)]
     if len(rows) < count(turns):
         raise Refused("unknown_turn", f"There are only {session.turns_active:,} turns on the active path.")
-    done = [change(pk) for pk, _ in rows]
+    done = change([pk for pk, _ in rows])
     changed = [one for one in done if one.changed]
     if not changed:
         raise NOTHING()
@@ -73,34 +76,26 @@ def _path(session: ChatSession, first: int, last: int) -> Iterable[tuple[int, in
 def pin(session: ChatSession, values: Mapping[str, Any]) -> Done:
     """Keep them word for word through every compression."""
     most = figures(session).budget.pins
-    return _each(session, values["turns"], lambda pk: marks.pin(session.pk, pk, most=most), "not pinned yet")[0]
+    return _each(session, values["turns"], partial(marks.pin_all, session.pk, most=most), "not pinned yet")[0]
 
 
 @_seen("Unpin turns", _TURNS, grant="pin", tells="marked")
 def unpin(session: ChatSession, values: Mapping[str, Any]) -> Done:
     """Let them be compressed like any other."""
-    return _each(session, values["turns"], lambda pk: marks.unpin(session.pk, pk), "pinned")[0]
+    return _each(session, values["turns"], partial(marks.unpin_all, session.pk), "pinned")[0]
 
 
 @_seen("Exclude turns", _TURNS, tells="marked")
 def exclude(session: ChatSession, values: Mapping[str, Any]) -> Done:
     """Leave them out of every later request. Summaries that speak of them are made anew."""
-    most = _most(session)
-
-    def change(pk: int) -> marks.Marked:
-        return marks.exclude(session.pk, pk, by=OPERATOR, most=most)
-
+    change = partial(marks.exclude_all, session.pk, by=OPERATOR, most=_most(session))
     return _remade(session, *_each(session, values["turns"], change, "not excluded yet"))
 
 
 @_seen("Include turns again", _TURNS, grant="exclude", tells="marked")
 def include(session: ChatSession, values: Mapping[str, Any]) -> Done:
     """Send turns again that an operator excluded."""
-    most = _most(session)
-
-    def change(pk: int) -> marks.Marked:
-        return marks.include(session.pk, pk, by=OPERATOR, most=most)
-
+    change = partial(marks.include_all, session.pk, by=OPERATOR, most=_most(session))
     return _remade(session, *_each(session, values["turns"], change, "excluded"))
 
 
@@ -140,7 +135,7 @@ def restore(session: ChatSession, values: Mapping[str, Any]) -> Done:
 
 @operation(
     "Redact turns",
-    _TURNS,
+    replace(_TURNS, most=MOST_REDACTED),
     kind=Kind.IRREVERSIBLE,
     touches=frozenset({"session", "marks", "summaries", "notices", "facts", "documents"}),
     tells="marked",
@@ -151,9 +146,9 @@ def redact(session: ChatSession, values: Mapping[str, Any]) -> Done:
     most, tokens = _most(session), counter_of(session.model).count(redacting.MARKER)
     gone: list[redacting.Redacted] = []
 
-    def change(pk: int) -> marks.Marked:
-        gone.append(redacting.redact(session.pk, pk, tokens=tokens, most=most))
-        return gone[-1]
+    def change(ids: Sequence[int]) -> list[marks.Marked]:
+        gone.extend(redacting.redact(session.pk, pk, tokens=tokens, most=most) for pk in ids)
+        return list(gone)
 
     done = _remade(session, *_each(session, values["turns"], change, "not redacted yet"))
     copies = ChatSession.objects.filter(forked_from=session, deleted_at__isnull=True).count()

@@ -95,8 +95,9 @@ class Parameter:
             if not 1 <= pair[0] <= pair[1]:
                 raise Refused("bad_parameters", f"{self.label}: “{part[:20]}” is no range of turns.")
             found.append(pair)
-        if sum(last - first + 1 for first, last in found) > MOST_TURNS:
-            raise Refused("bad_parameters", f"{self.label}: at most {MOST_TURNS:,} turns at once.")
+        most = min(self.most, MOST_TURNS)
+        if sum(last - first + 1 for first, last in found) > most:
+            raise Refused("bad_parameters", f"{self.label}: at most {most:,} turns at once.")
         return join(found)
 
 

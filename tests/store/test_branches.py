@@ -212,7 +212,7 @@ def test_a_draft_of_another_branch_is_never_found(session: ChatSession) -> None:
 def test_excluding_a_covered_turn_makes_every_summary_over_it_stale(session: ChatSession) -> None:
     compress(session, (1, 3), (4, 7))
     draft(session, 2, 5)
-    assert coverage.stale_over(session.pk, 3) == 2
+    assert coverage.stale_over(session.pk, 3, 3) == 2
     assert set(Summary.objects.filter(state="stale").values_list("first", flat=True)) == {1, 2}
     with transaction.atomic():
         row = branches.locked(session.pk)

@@ -1,9 +1,12 @@
 """Pinned and excluded turns: what each costs, what it makes stale, and what it never loses."""
 
 import uuid
+from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from chat.models import ChatSession, Notice, Summary, Turn
 from chat.store import branches, integrity, marks
@@ -144,3 +147,22 @@ class TestExclusion:
         with pytest.raises(marks.Excluded):
             marks.include(session.pk, one.pk)
         assert turn(session, 3).excluded_by == by
+
+
+@pytest.mark.parametrize("change", ["pin", "exclude"])
+def test_many_turns_in_a_row_cost_no_more_statements_than_two(session: ChatSession, change: str) -> None:
+    there, back = {
+        "pin": (partial(marks.pin_all, session.pk, most=MOST), partial(marks.unpin_all, session.pk)),
+        "exclude": (
+            partial(marks.exclude_all, session.pk, by="operator", most=None),
+            partial(marks.include_all, session.pk, by="operator", most=None),
+        ),
+    }[change]
+    costs = []
+    for most in (2, 8):
+        ids = [turn(session, number).pk for number in range(1, most + 1)]
+        for work in (there, back):
+            with CaptureQueriesContext(connection) as queries:
+                assert [one.changed for one in work(ids)] == [True] * most
+            costs.append(len(queries))
+    assert costs[:2] == costs[2:]
