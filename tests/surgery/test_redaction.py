@@ -259,11 +259,11 @@ def test_an_export_says_it_and_comes_back_equal(tmp_path: Path, alice: Any, bob:
 
 def test_a_title_of_its_words_goes_and_its_owners_own_stays(alice: Any, redact: Any) -> None:
     session = conversation(alice, 3)
-    title = titling.by_code(turn(session, 2).prompt)
-    for by, number, left in (("user", "1", title), ("code", "3", title), ("code", "2", "")):
+    for by, title_of, number, stays in (("user", 1, 1, True), ("code", 2, 3, True), ("code", 2, 2, False)):
+        title = titling.by_code(turn(session, title_of).prompt)
         ChatSession.objects.filter(pk=session.pk).update(title=title, titled_by=by)
-        redact(session, number)
-        assert reread(session).title == left
+        redact(session, str(number))
+        assert reread(session).title == (title if stays else "")
 
 
 async def test_the_window_that_was_kept_for_the_next_turn_is_dropped(
