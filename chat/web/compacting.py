@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Max, Min, Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.formats import number_format
@@ -15,7 +16,7 @@ from django_htmx.http import trigger_client_event
 from chat import service
 from chat.flow import compactor, control
 from chat.flow.control import Preview
-from chat.models import ChatSession, Job
+from chat.models import ChatSession, Job, Summary
 from chat.store.standing import Standing
 from chat.stream.inbound import clean_text
 from chat.web import measuring, surroundings
@@ -89,7 +90,10 @@ def _said(job: Job) -> str:
                 "of": note["of"],
             }
         return _("Reading the conversation …")
-    code = note.get("code") if job.state == Job.State.DONE else "failed"
+    if job.state != Job.State.DONE or "code" not in note:
+        # It failed, perhaps at its second part; or a reply that waited for room, or somebody's batch, ended it for us.
+        note = _came_of(job) or {"code": "lost" if job.state == Job.State.DONE else "failed"}
+    code = note["code"]
     if code == "committed" and "first" in note:
         return _("Done. Turns %(first)s–%(last)s: %(before)s became %(after)s tokens.") % {
             "first": note["first"],
@@ -102,8 +106,22 @@ def _said(job: Job) -> str:
         "nothing": _("Nothing to do: what is left stays word for word anyway."),
         "not_wanted": _("Nothing to do: what is left stays word for word anyway."),
         "refused": _("Not compressed: no summary could be made that keeps what was said. Every turn stays as it is."),
+        "lost": _("Not compressed: something else was done first. Every turn stays as it is; try again in a moment."),
         "resting": _("Not compressed: a moment ago no summary could be made. Every turn stays; try again in a minute."),
-    }.get(code or "", _("Not compressed: something went wrong. Every turn stays as it is; try again in a moment."))
+    }.get(code, _("Not compressed: something went wrong. Every turn stays as it is; try again in a moment."))
+
+
+def _came_of(job: Job) -> dict[str, Any] | None:
+    """What was compressed since a job was made, as its note would say it; None where nothing was."""
+    made = Summary.objects.filter(
+        session_id=job.session_id, until__active=True, committed_at__gte=job.created_at
+    ).exclude(made_by=Summary.MadeBy.USER)
+    found = made.filter(tier=1).aggregate(
+        first=Min("first"), last=Max("last"), before=Sum("source_tokens"), after=Sum("tokens")
+    )
+    if found["first"] is not None:
+        return {"code": "committed", **found}
+    return {"code": "committed"} if made.exists() else None
 
 
 def _summariser() -> str:

@@ -3,10 +3,12 @@
 import json
 import re
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from chat.models import ChatSession, Fact, Job, Notice, Summary, Turn
 from chat.store import branches, facts, integrity
@@ -176,6 +178,8 @@ class TestByHand:
             ("done", {"code": "nothing"}, "Nothing to do"),
             ("done", {"code": "refused"}, "no summary could be made that keeps what was said"),
             ("failed", None, "something went wrong. Every turn stays as it is"),
+            ("done", None, "something else was done first. Every turn stays as it is"),
+            ("done", {"made": 1, "of": 3}, "something else was done first. Every turn stays as it is"),
         ],
     )  # fmt: skip
     def test_it_says_how_it_stands(
@@ -186,6 +190,25 @@ class TestByHand:
         html = client.get(path(session, f"compact/{job.pk}/"), **HX).content.decode()
         assert said in html
         assert ("hx-trigger" in html) is (state in ("due", "running"))
+
+    @pytest.mark.parametrize("state", ["done", "failed"])
+    def test_what_another_way_has_compressed_meanwhile_is_not_called_a_failure(
+        self, client: Client, session: ChatSession, state: str
+    ) -> None:
+        job = Job.objects.create(kind="compact", session=session, state=state, progress={"made": 1, "of": 2})
+        until = Turn.objects.get(session=session, number=12, active=True)
+        Summary.objects.create(
+            session=session, first=9, last=12, until=until, state="active", source_hash="b", input_hash="b",
+            source_tokens=4_200, tokens=310, committed_at=timezone.now(),
+        )  # fmt: skip
+        html = client.get(path(session, f"compact/{job.pk}/"), **HX).content.decode()
+        assert "Done. Turns 9–12: 4.2 k became 310 tokens." in html
+        Summary.objects.filter(first=9).update(tier=2)
+        html = client.get(path(session, f"compact/{job.pk}/"), **HX).content.decode()
+        assert "Done. The summaries were brought together." in html
+        # What was there before it was asked for is none of its doing.
+        Summary.objects.update(committed_at=job.created_at - timedelta(minutes=1))
+        assert "Not compressed" in client.get(path(session, f"compact/{job.pk}/"), **HX).content.decode()
 
     def test_with_nothing_to_do_there_is_no_button(self, client: Client, alice: Any) -> None:
         client.force_login(alice)
