@@ -143,9 +143,9 @@ def current(session_id: UUID, most: int = MOST_SHOWN) -> tuple[list[Known], int]
     return out, count
 
 
-def count(session_id: UUID) -> int:
-    """How many facts are remembered now."""
-    return _current(session_id).count()
+def count(session_id: UUID, most: int | None = None) -> int:
+    """How many facts are remembered now; none is looked at beyond `most`."""
+    return _current(session_id)[:most].count()
 
 
 def _current(session_id: UUID):

@@ -24,6 +24,9 @@ BAR = 1000
 # Over this share of the window the gauge turns amber: compaction lags (the operators' first alert is the same).
 HIGH = 0.70
 
+MOST_REMEMBERED = 1_000
+"""Facts that are counted: with each reply, for a figure that nobody reads to its last digit."""
+
 KILO_FROM = 10_000
 """Tokens of a window from which figures are shown in thousands, to a tenth."""
 
@@ -66,6 +69,11 @@ def of_session(session: ChatSession, remembered: int = 0) -> dict[str, Any] | No
     )
     own = measuring.counter(session.model).ratios
     return shown | {"ratios": f"{own.prose} {own.code} {own.dense} {own.cjk}"}
+
+
+def known(remembered: int) -> str:
+    """How many facts are remembered, as it is shown."""
+    return f"{remembered}" if remembered <= MOST_REMEMBERED else f"{MOST_REMEMBERED}+"
 
 
 def about(tokens: int) -> str:
@@ -233,11 +241,11 @@ def _label(name: str) -> str:
     }.get(name, name)
 
 
-def _details(session: ChatSession, last: int, known: int) -> dict[str, str]:
+def _details(session: ChatSession, last: int, remembered: int) -> dict[str, str]:
     """What each component holds."""
     first = min(session.window_from, last)
     out = {"system": _("instructions, static")}
-    out["facts"] = ngettext("%(n)s remembered", "%(n)s remembered", known) % {"n": known}
+    out["facts"] = ngettext("%(n)s remembered", "%(n)s remembered", remembered) % {"n": known(remembered)}
     told = coverage.covered(session.pk) if session.compactions else []
     if told:
         out["summaries"] = _turns(_("for turns %(first)s–%(last)s"), _("for turn %(last)s"), told[0][0], told[-1][1])

@@ -29,11 +29,11 @@ def model_name(model: str) -> str:
 
 def page(session: ChatSession) -> dict[str, Any]:
     """Those parts that a page shows from the start."""
-    remembered = facts.count(session.pk)
+    remembered = facts.count(session.pk, gauge.MOST_REMEMBERED + 1)
     return {
         "gauge": gauge.of_session(session, remembered),
         "asked": measuring.asked(session),
-        "remembered": remembered,
+        "remembered": gauge.known(remembered),
         "model_name": model_name(session.model),
     }
 

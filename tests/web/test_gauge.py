@@ -3,11 +3,13 @@
 import re
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.context.gauge import Gauge
-from chat.models import ChatSession
+from chat.models import ChatSession, Fact, Manifest
 from chat.web import gauge, measuring
 from chat.web.gauge import BAR, apportion, kilo, present
 from tests.web.conftest import add_manifest, add_turn
@@ -134,3 +136,22 @@ class TestOfASession:
         add_manifest(session)
         add_turn(session, status="running")
         assert gauge.of_session(session)["used"] == 5_010
+
+    def test_facts_beyond_what_anybody_counts_are_not_counted_with_each_reply(
+        self, client, alice, make_session, monkeypatch
+    ):
+        monkeypatch.setattr(gauge, "MOST_REMEMBERED", 3)
+        session = make_session(1)
+        add_manifest(session)
+        Manifest.objects.update(budget=[["facts", 9_999, 40, 40]])
+        client.force_login(alice)
+        for number, said in ((3, "3"), (5, "3+")):
+            for value in range(session.facts.count(), number):
+                Fact.objects.create(session=session, kind="id", value=f"A-{value}", made_by="code")
+            with CaptureQueriesContext(connection) as asked:
+                page = client.get(f"/c/{session.pk}/").content.decode()
+            assert f'id="remembered-count">{said}</span>' in page
+            assert f"{said} remembered" in page
+            counts = [one["sql"] for one in asked if "COUNT(" in one["sql"] and "chat_fact" in one["sql"]]
+            assert len(counts) == 1
+            assert "LIMIT 4" in counts[0]
