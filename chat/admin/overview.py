@@ -1,9 +1,11 @@
 """A conversation's page: its numbers, its turns without their words, summaries with versions, facts, notices."""
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Case, OuterRef, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -14,6 +16,14 @@ from chat.surgery.weighing import weigh
 
 TURNS_A_PAGE = 50
 MOST_ROWS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What is listed of something, at most MOST_ROWS; whether there is more of it."""
+
+    rows: list[Any]
+    more: bool
 
 
 def page(request: HttpRequest, session_id: UUID | str) -> HttpResponse:
@@ -33,12 +43,11 @@ def page(request: HttpRequest, session_id: UUID | str) -> HttpResponse:
             "operations": operations.offered(request.user),
             "may_read": request.user.has_perm(desk.READ),
             "summaries": summaries(session.pk),
-            "facts": _rows(Fact, session, "-id", "value", "quote"),
-            "notices": _rows(Notice, session, "-id"),
-            "documents": _rows(Document, session, "id", "text", "name"),
-            "jobs": _rows(Job, session, "-id"),
+            "facts": _rows(Fact, session, "value", "quote"),
+            "notices": _rows(Notice, session),
+            "documents": _rows(Document, session, "text", "name"),
+            "jobs": _rows(Job, session),
             "audits": _audits(request, session),
-            "most": MOST_ROWS,
             **_turns(session, None),
         },
     )
@@ -76,20 +85,19 @@ def marks(session: ChatSession) -> str:
     return f"{bars.whole(found.soft)}, {bars.whole(found.hard)}{'' if own else ' (settings)'}"
 
 
-def summaries(session_id: UUID) -> list[dict[str, Any]]:
-    """The summaries without their texts; of those of one range each version after its forerunners."""
+def summaries(session_id: UUID) -> Rows:
+    """The summaries without their texts: those that are sent first, in the turns' order, then the newest; each with the
+    version that it is compared with."""
     columns = (
-        "pk", "tier", "first", "last", "state", "version", "replaces_id", "tokens", "source_tokens", "made_by",
-        "model", "reason", "created_at", "committed_at",
+        "pk", "tier", "first", "last", "state", "version", "tokens", "source_tokens", "made_by", "model", "reason",
+        "created_at", "committed_at",
     )  # fmt: skip
-    rows = Summary.objects.filter(session_id=session_id).order_by("first", "last", "version")
-    found = list(rows.values(*columns)[:MOST_ROWS])
-    earlier: dict[tuple[int, int], int] = {}
-    for row in found:
-        row["compare"] = row["replaces_id"] or earlier.get((row["first"], row["last"]))
-        if row["state"] != Summary.State.REJECTED:
-            earlier[row["first"], row["last"]] = row["pk"]
-    return found
+    own = Summary.objects.filter(session_id=session_id)
+    before = own.filter(first=OuterRef("first"), last=OuterRef("last"), version__lt=OuterRef("version"))
+    earlier = before.exclude(state=Summary.State.REJECTED).order_by("-version").values("pk")[:1]
+    sent = Case(When(state=Summary.State.ACTIVE, then="first"))
+    rows = own.annotate(compare=Coalesce("replaces_id", Subquery(earlier))).order_by(sent.asc(nulls_last=True), "-pk")
+    return _some(rows.values(*columns, "compare"))
 
 
 def _turns(session: ChatSession, before: int | None) -> dict[str, Any]:
@@ -113,8 +121,14 @@ def _turns(session: ChatSession, before: int | None) -> dict[str, Any]:
     return {"turns": shown, "older": last if last > 1 else None}
 
 
-def _rows(model: Any, session: ChatSession, order: str, *words: str) -> QuerySet[Any]:
-    return model.objects.filter(session=session).order_by(order).defer(*words)[:MOST_ROWS]
+def _rows(model: Any, session: ChatSession, *words: str) -> Rows:
+    """The newest, without their words."""
+    return _some(model.objects.filter(session=session).order_by("-id").defer(*words))
+
+
+def _some(rows: QuerySet[Any, Any]) -> Rows:
+    found = list(rows[: MOST_ROWS + 1])
+    return Rows(rows=found[:MOST_ROWS], more=len(found) > MOST_ROWS)
 
 
 def _audits(request: HttpRequest, session: ChatSession) -> list[Audit]:

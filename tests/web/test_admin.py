@@ -291,6 +291,30 @@ def test_two_versions_of_a_summary_are_compared_line_by_line() -> None:
     ]  # fmt: skip
 
 
+def test_the_summaries_that_are_sent_are_on_the_page_however_many_there_were(
+    surgeon: Client, session: ChatSession
+) -> None:
+    def listed() -> list[str]:
+        page = surgeon.get(f"{LIST}{session.pk}/change/").content.decode()
+        return re.findall(r'<th scope="row" id="S(\d+)"', page)
+
+    first = Summary.objects.get(session=session)
+    given = {"session": session, "first": 1, "last": 8, "until": first.until, "source_hash": "0" * 64}
+    for version in range(2, 201):
+        Summary.objects.create(**given, version=version, state="rejected", input_hash=f"{version:064}")
+    assert listed()[0] == str(first.pk), "the oldest of two hundred"
+    (late,) = compress(session, (9, 12))
+    rejected = Summary.objects.filter(session=session, state="rejected").order_by("-pk")
+    newest = [str(pk) for pk in rejected.values_list("pk", flat=True)[:98]]
+    assert listed() == [str(first.pk), str(late.pk), *newest]
+    page = surgeon.get(f"{LIST}{session.pk}/change/").content.decode()
+    assert "100, those that are sent first, then the newest; there are more" in page
+    assert f"Compare with S{first.pk}<" in page, "which versions that were rejected stand between"
+    rejected.delete()
+    assert "there are more" not in surgeon.get(f"{LIST}{session.pk}/change/").content.decode()
+    assert f"Compare with S{first.pk}<" not in surgeon.get(f"{LIST}{session.pk}/change/").content.decode()
+
+
 def test_a_turn_tells_what_became_of_it_in_every_later_request(surgeon: Client, session: ChatSession) -> None:
     found = surgeon.get(f"{LIST}{session.pk}/fate/", {"turn": "3"})
     assert found["Location"] == f"{LIST}{session.pk}/turn/3/"
