@@ -4,6 +4,7 @@ import csv
 import re
 import uuid
 from datetime import timedelta
+from functools import partial
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qs
@@ -12,12 +13,12 @@ import pytest
 from django.contrib.admin import site
 from django.contrib.auth.models import Group, Permission
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from chat.admin import results, revealing
+from chat.admin import results, revealing, switching
 from chat.admin.sessions import ChatSessionAdmin
 from chat.models import Audit, Batch, BatchItem, ChatSession, Fact, Job, Manifest, Summary, Switches, Turn
 from chat.store import switches
@@ -596,3 +597,21 @@ def test_what_somebody_else_has_turned_since_is_not_turned_back_by_a_form_that_d
     for unsaid in ({}, {"seen": "nonsense"}, {"seen": '{"read_only": 1, "other": 2}'}, {"seen": "[]"}):
         assert surgeon.post(address, {"reason": "an old page"} | unsaid).status_code == 409, unsaid
     assert switches.read().read_only
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("first", [True, False], ids=["the first switches", "later ones"])
+def test_of_two_who_turn_switches_at_once_one_is_told_of_the_other(olga: Any, at_once: Any, first: bool) -> None:
+    if not first:
+        switches.write(switches.Switches())
+    request = RequestFactory().post("/admin/chat/switches/")
+    request.user = olga
+    wanted = (switches.Switches(read_only=True), switches.Switches(compaction_paused=True))
+
+    def turn_(one: switches.Switches) -> bool:
+        return switching.turn(request, one, "half of the replies are wrong", switches.Switches())
+
+    results = at_once(*(partial(turn_, one) for one in wanted))
+    (done,) = (at for at, result in enumerate(results) if result is True)
+    assert isinstance(results[1 - done], switching.Moved)
+    assert results[1 - done].now == switches.read() == wanted[done]
