@@ -55,6 +55,36 @@ def watched(page: Page, demo: str) -> None:
         page.locator("#result_list tbody a").first.click()
 
 
+def read(page: Page, demo: str) -> None:
+    """The words of two turns, behind a reason."""
+    at("{own}/change/")(page, demo)
+    for box in page.get_by_role("checkbox", name="Choose turn").all()[-2:]:
+        box.check()
+    page.get_by_label("Reason").fill("ticket 4471: the kit that was promised")
+    page.get_by_role("button", name="Read the chosen turns").click()
+    page.get_by_text("Written to the audit").wait_for()
+
+
+def trimmed(page: Page, demo: str) -> None:
+    """The entry of a trim, which the first picture makes."""
+    page.goto("/admin/chat/audit/?q=trim")
+    if not page.locator("#result_list").count():
+        filled("{own}/operate/trim/", "Turns to keep", "4", "Preview")(page, demo)
+        page.get_by_label("Reason").fill("ticket 4471: it answers from what is long over")
+        page.locator(".confirm .default").click()
+        page.locator("#audit").wait_for()
+        page.goto("/admin/chat/audit/?q=trim")
+    page.locator("#result_list tbody th a").first.click()
+    page.get_by_role("heading", name="Before and after").wait_for()
+
+
+def untrimmed(page: Page, demo: str) -> None:
+    """What taking it back would do."""
+    trimmed(page, demo)
+    page.get_by_role("link", name="Undo").click()
+    page.get_by_role("heading", name="What will happen").wait_for()
+
+
 PICTURES: dict[str, tuple[Act, tuple[str, ...]]] = {
     "admin-sessions": (at(f"{LIST}?q=night"), ALL),
     "admin-none": (at(f"{LIST}?trouble=stuck"), ("light", "phone")),
@@ -66,4 +96,7 @@ PICTURES: dict[str, tuple[Act, tuple[str, ...]]] = {
     "admin-progress": (watched, ALL),
     "admin-switches": (at("/admin/chat/switches/"), ALL),
     "admin-audit": (at("/admin/chat/audit/"), ALL),
+    "admin-reveal": (read, ALL),
+    "admin-entry": (trimmed, ALL),
+    "admin-undo": (untrimmed, ALL),
 }

@@ -45,6 +45,20 @@ class Kept(admin.ModelAdmin):
         return {}
 
 
+def plain(value: Any, within: str = "{}") -> str:
+    """What an entry holds under a name, as somebody who is tired reads it: `window_from: 9, parameters: (turns: 4)`.
+
+    `within`: how what consists of several is set apart from what stands around it.
+    """
+    if value is None or value in ({}, []):
+        return bars.NONE
+    if isinstance(value, dict):
+        return within.format(", ".join(f"{name}: {plain(one, '({})')}" for name, one in value.items()))
+    if isinstance(value, list):
+        return f"({', '.join(plain(one, '({})') for one in value)})"
+    return str(value)
+
+
 @admin.register(Audit)
 class AuditAdmin(Kept):
     """Who, when, why; before and after; and the way back."""
@@ -104,10 +118,11 @@ class AuditAdmin(Kept):
         if entry is None:
             raise Http404
         pairs = [
-            (name, entry.before.get(name, bars.NONE), entry.after.get(name, bars.NONE))
+            (name, plain(entry.before.get(name)), plain(entry.after.get(name)))
             for name in sorted({*entry.before, *entry.after})
         ]
-        context = {"entry": entry, "pairs": pairs, "back": undo_link(entry), "opts": Audit._meta}
+        context = {"entry": entry, "target": plain(entry.target), "pairs": pairs}
+        context |= {"back": undo_link(entry), "opts": Audit._meta}
         return desk.show(request, "admin/chat/entry.html", f"Entry {entry.pk}: {entry.operation}", context)
 
 

@@ -218,6 +218,7 @@ def _preview(session: ChatSession, operation: Operation, try_it: Any, name: str 
     if done.low is not None:
         planned = [(first, last) for first, last in done.target.get("turns", ())]
         leaves = tuple((*one, "summarised") for one in weighing.within(turns_before, planned))
+    moved = sum(last - first + 1 for first, last in (*(one[:2] for one in leaves), *returns))
     return Preview(
         operation=name or operation.name,
         session=session.pk,
@@ -228,7 +229,7 @@ def _preview(session: ChatSession, operation: Operation, try_it: Any, name: str 
         after_high=after.total if done.high is None else done.high,
         leaves=leaves,
         returns=returns,
-        turns=done.turns,
+        turns=done.turns or moved,
         target=done.target,
         says=done.says,
     )

@@ -45,7 +45,7 @@ from chat.models import Batch, BatchItem
 from chat.store import facts
 from tests.store.building import compress, conversation, turn
 alice = get_user_model().objects.get(username="alice")
-words = "We talked about what a repair of the Corvo Duo costs her. " * 5
+words = "We talked about what a repair of the Corvo Duo costs her. " * 25
 session = conversation(alice, 12, model="claude-opus-4-6", words=words, tokens=300)
 facts.keep(turn(session, 3), exact.find("My order number is A-7731."), since=0)
 (summary,) = compress(session, (1, 6))
@@ -181,7 +181,7 @@ def test_every_page_of_it_is_for_everybody(visit: Any, site: Site) -> None:
         press("Show the words", Reason="A ticket.")
         look(name)
     page.goto(f"{own}change/")
-    page.get_by_role("checkbox", name="Choose turn 13").check()
+    page.get_by_role("checkbox", name="Choose turn 12").check()
     press("Read the chosen turns", Reason="A ticket.")
     look("words")
 

@@ -418,8 +418,13 @@ def test_an_operation_is_previewed_done_with_a_reason_and_taken_back(surgeon: Cl
     assert session.window_from == 17
     entry = Audit.objects.get()
     assert f"Entry {entry.pk} in the audit" in done.content.decode()
+    told = surgeon.get(f"/admin/chat/audit/{entry.pk}/change/").content.decode()
+    for figures in ("window_from: 17, parameters: (turns: 4)", "prefix_version: 1, window_from: 9"):
+        assert figures in told
     back = f"/admin/chat/audit/{entry.pk}/undo/"
-    assert "Take back: 1 session" in surgeon.get(back).content.decode()
+    asked = surgeon.get(back).content.decode()
+    assert "Take back: 1 session" in asked
+    assert "<dt>Turns affected</dt><dd>8</dd>" in asked, "those that come back, 9 to 16"
     unsaid = surgeon.post(back, {"reason": "   "}).content.decode()
     assert "Say why" in unsaid
     assert "Take back: 1 session" in unsaid, "the form is still there"
