@@ -8,11 +8,13 @@ nothing. Whatever changes which documents are seen raises the session's context 
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from chat.models import ChatSession, Document, Turn
 from chat.store import branches
@@ -36,20 +38,31 @@ class TooMany:
 
 def standing(session_id: UUID) -> QuerySet[Document]:
     """The documents that are seen or wait; the latter have no turn."""
+    return _on_path(session_id).filter(removed_at__isnull=True).order_by("since", "id").defer("text")
+
+
+def _on_path(session_id: UUID) -> QuerySet[Document]:
     same_place = Turn.objects.filter(
         Q(number=1) | Q(parent_id=OuterRef("turn__parent_id")),
         session_id=session_id,
         active=True,
         number=OuterRef("turn__number"),
     )
-    rows = Document.objects.filter(session_id=session_id, removed_at__isnull=True)
     on_path = Q(turn__isnull=True) | Q(turn__active=True) | Exists(same_place)
-    return rows.filter(on_path).order_by("since", "id").defer("text")
+    return Document.objects.filter(on_path, session_id=session_id)
 
 
 def seen(session_id: UUID) -> QuerySet[Document]:
     """The documents that the model is sent on the active path, in the order in which it reads them."""
     return standing(session_id).filter(turn__isnull=False)
+
+
+def largest(session_id: UUID, number: int, at: datetime | None) -> str:
+    """The name of the largest document that turn `number` of the active path was sent with, as it ended at `at`; ""
+    where there is none. It is its owner's own word: for their page, not for a log."""
+    then = Q(removed_at__isnull=True) | Q(removed_at__gt=at or timezone.now())
+    sent = _on_path(session_id).filter(then, turn__number__lte=number)
+    return sent.order_by("-tokens", "id").values_list("name", flat=True).first() or ""
 
 
 def held(session_id: UUID) -> int:

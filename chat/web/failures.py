@@ -8,11 +8,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 
-def sentence(code: str, at: datetime | None = None) -> str:
-    """What to say of an error code as a turn keeps it; `at` is when the turn ended."""
+def sentence(code: str, at: datetime | None = None, document: str = "") -> str:
+    """What to say of an error code as a turn keeps it; `at` is when the turn ended, `document` the name of the largest
+    file that it was sent with, for whoever attached it."""
     name, _colon, detail = code.partition(":")
     if name == "too_large" and detail:
-        return _too_large(detail)
+        return _too_large(detail, document)
     plain = _sentences().get(name, _("Something went wrong on our side."))
     return f"{plain} {_until(int(detail), at)}" if detail.isdecimal() else plain
 
@@ -41,8 +42,16 @@ def _sentences() -> dict[str, str]:
     }
 
 
-def _too_large(part: str) -> str:
+def names_document(code: str) -> bool:
+    """Whether what is said of this code gets better with the name of a document."""
+    return code == "too_large:documents"
+
+
+def _too_large(part: str, document: str) -> str:
     """`part` is a component of a request: what has the most bytes in it."""
+    if document and part == "documents":
+        said = _("The attached documents have more bytes than the model’s service takes. The largest is “%(name)s”.")
+        return said % {"name": document}
     return {
         "current": _("Your message has more bytes than the model’s service takes. Send it in parts."),
         "history": _("The messages before this one have more bytes than the model’s service takes."),

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from chat.models import ChatSession, Feedback, Turn
-from chat.store import branches, redacting
+from chat.store import branches, documents, redacting
 from chat.store.standing import Standing
 from chat.stream import rendering
 from chat.web import chips, failures, notices
@@ -180,7 +180,7 @@ def _shown(session: ChatSession, rows: Iterable[Turn], editing: int | None = Non
             **_place(turn, others.get(turn.parent_id, ())),
             documents=attached.get((turn.number, turn.parent_id), []),
             thought=thought_line(turn),
-            ending=ending(turn, last=turn.number == session.turns_active),
+            ending=ending(turn, last=turn.number == session.turns_active, document=_too_large(turn)),
             closed_at=turn.closed_at,
             notices=said.get(turn.number, []),
         )
@@ -232,9 +232,16 @@ def thought_line(turn: Turn) -> str:
     return _("Thought for %(seconds)s s · %(tokens)s") % {"seconds": thought.seconds, "tokens": tokens}
 
 
-def ending(turn: Turn, *, last: bool = False) -> Ending | None:
+def _too_large(turn: Turn) -> str:
+    """The name of the document that made a request too large. Looked up as it is shown: what is stored is a code."""
+    if not failures.names_document(turn.error):
+        return ""
+    return documents.largest(turn.session_id, turn.number, turn.closed_at)
+
+
+def ending(turn: Turn, *, last: bool = False, document: str = "") -> Ending | None:
     """What to say under a turn; None for one that is complete, still runs or was removed. Only the `last` one can be
-    continued."""
+    continued. `document`: see failures.sentence."""
     if turn.redacted_at:
         return None
     kept = _("The text above is kept.") if turn.reply else ""
@@ -249,7 +256,9 @@ def ending(turn: Turn, *, last: bool = False) -> Ending | None:
     if turn.status == Turn.Status.FAILED:
         title = _("Interrupted.") if turn.reply else _("No reply.")
         text = " ".join(
-            part for part in (failures.sentence(turn.error, turn.closed_at), kept or _("Your message is kept.")) if part
+            part
+            for part in (failures.sentence(turn.error, turn.closed_at, document), kept or _("Your message is kept."))
+            if part
         )
         return Ending(title=title, text=text, bad=True, retry=True)
     return None

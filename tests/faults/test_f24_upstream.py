@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.faults.harness import Page, Site, measured, offered
@@ -232,6 +233,43 @@ async def test_f31_too_many_bytes_are_named_and_not_sent_again(begin, upstream):
     assert own.turn(call.turn)["error"] == "too_large:current"
     assert len(upstream.calls("Too many bytes")) == 1
     assert "Your message has more bytes than the model’s service takes." in shown(web, page)
+
+
+async def test_f31_an_attachment_with_too_many_bytes_is_named_to_its_owner_and_to_nobody_else(begin, upstream):
+    own, web, page = await begin()
+    await attach(web, page, "a small list.txt", "Hammer, nails.")
+    await attach(web, page, "the whole archive.txt", "One more line of the archive. " * 400)
+    await attach(web, page, "left at home.txt", "Another line, which is not sent along. " * 500)
+    rows = own.rows("SELECT id FROM chat_document WHERE session_id = %s ORDER BY id", key(page))
+    small, large, _ = [pk for (pk,) in rows]
+    upstream.fault("status", status=413, times=9)
+    call, _ = await page.send_and_read("What is in this archive?", documents=[small, large])
+    assert own.turn(call.turn)["error"] == "too_large:documents", "a code, and no word of anybody's"
+    assert len(upstream.calls("What is in this archive?")) == 1
+    said = "The largest is “the whole archive.txt”."
+    assert said in shown(web, page)
+    # What was too large is taken out; what is said of that reply stays true.
+    async with browsing(web, page) as client:
+        await client.post(f"/c/{page.session}/documents/{large}/remove/")
+    assert said in shown(web, page)
+    assert "archive.txt" not in web.output(whole=True)
+    assert own.rows("SELECT outcome FROM monitoring_modelcall WHERE session = %s", key(page)) == [("too_large",)]
+
+
+def browsing(web: Any, page: Page) -> aiohttp.ClientSession:
+    """A client with the page's cookie that may post, as its scripts do."""
+    cookies = {"sessionid": page.cookie, "csrftoken": "f" * 32}
+    headers = {"X-CSRFToken": "f" * 32, "HX-Request": "true"}
+    jar = aiohttp.CookieJar(unsafe=True)
+    return aiohttp.ClientSession(web.url, cookies=cookies, headers=headers, cookie_jar=jar, raise_for_status=True)
+
+
+async def attach(web: Any, page: Page, name: str, text: str) -> None:
+    """Put a file beside the message box."""
+    form = aiohttp.FormData(quote_fields=False)
+    form.add_field("files", text.encode(), filename=name, content_type="text/plain")
+    async with browsing(web, page) as client:
+        await client.post(f"/c/{page.session}/documents/", data=form)
 
 
 @pytest.mark.parametrize("reason", ["max_tokens", "model_context_window_exceeded"])

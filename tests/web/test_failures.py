@@ -42,6 +42,8 @@ def test_a_code_without_a_wait_names_none() -> None:
 def test_what_is_too_large_is_named() -> None:
     assert failures.sentence("too_large:current").startswith("Your message has more bytes")
     assert failures.sentence("too_large:documents").startswith("The attached documents")
+    assert failures.sentence("too_large:documents", document="notes.txt").endswith("The largest is “notes.txt”.")
+    assert "notes.txt" not in failures.sentence("too_large:current", document="notes.txt")
     assert failures.sentence("too_large:system").startswith("The request has more bytes")
     assert failures.sentence("too_large") == "This message is larger than the model can take."
 
