@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from chat.admin.revealing import MOST_TURNS
+from chat.admin import revealing
 from chat.providers.standin import request
 from chat.providers.standin.server import StandIn, start_standin
 from chat.stream.inbound import clean_text
@@ -195,9 +195,9 @@ class TestWhatIsStored:
         page = watch("/account/", bypass_csp=True, base_url=site.url)
         change = f"/admin/chat/chatsession/{scene['session']}/change/"
         shown = []
-        for start in range(0, TURNS, MOST_TURNS):
+        for start in range(0, TURNS, revealing.MOST):
             page.goto(change)
-            for box in page.get_by_role("checkbox", name="Choose turn").all()[start : start + MOST_TURNS]:
+            for box in page.get_by_role("checkbox", name="Choose turn").all()[start : start + revealing.MOST]:
                 box.check()
             page.get_by_label("Reason").fill(REASON)
             page.get_by_role("button", name="Read the chosen turns").click()
@@ -215,7 +215,7 @@ class TestWhatIsStored:
         for path in (change, "/admin/chat/audit/"):
             page.goto(path)
             sweep(page)
-        assert page.locator(".field-reason", has_text="canary").count() == len(range(0, TURNS, MOST_TURNS)) + 3
+        assert page.locator(".field-reason", has_text="canary").count() == len(range(0, TURNS, revealing.MOST)) + 3
         page.locator("#result_list tbody th a").first.click()
         expect(page.locator(".lead")).to_contain_text(alike(REASON))
         sweep(page)
@@ -223,7 +223,7 @@ class TestWhatIsStored:
     def ask(self, page: Page, change: str, button: str | re.Pattern[str]) -> list[str]:
         """Press a button of a conversation's page, give a reason, and return the words that come."""
         page.goto(change)
-        page.get_by_role("button", name=button).last.click()
+        page.get_by_role("button", name=button).first.click()
         page.get_by_label("Reason").fill(REASON)
         page.get_by_role("button", name="Show the words").click()
         return self.read(page)
