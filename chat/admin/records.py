@@ -46,14 +46,15 @@ class Kept(admin.ModelAdmin):
 
 
 def plain(value: Any, within: str = "{}") -> str:
-    """What an entry holds under a name, as somebody who is tired reads it: `window_from: 9, parameters: (turns: 4)`.
+    """What an entry holds under a name, as somebody who is tired reads it: `parameters: (turns: 4), window_from: 9`.
 
-    `within`: how what consists of several is set apart from what stands around it.
+    In the order of names, for PostgreSQL keeps no other. `within`: how what consists of several is set apart from what
+    stands around it.
     """
     if value is None or value in ({}, []):
         return bars.NONE
     if isinstance(value, dict):
-        return within.format(", ".join(f"{name}: {plain(one, '({})')}" for name, one in value.items()))
+        return within.format(", ".join(f"{name}: {plain(one, '({})')}" for name, one in sorted(value.items())))
     if isinstance(value, list):
         return f"({', '.join(plain(one, '({})') for one in value)})"
     return str(value)

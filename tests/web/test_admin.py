@@ -419,7 +419,7 @@ def test_an_operation_is_previewed_done_with_a_reason_and_taken_back(surgeon: Cl
     entry = Audit.objects.get()
     assert f"Entry {entry.pk} in the audit" in done.content.decode()
     told = surgeon.get(f"/admin/chat/audit/{entry.pk}/change/").content.decode()
-    for figures in ("window_from: 17, parameters: (turns: 4)", "prefix_version: 1, window_from: 9"):
+    for figures in ("parameters: (turns: 4), window_from: 17", "prefix_version: 1, window_from: 9"):
         assert figures in told
     back = f"/admin/chat/audit/{entry.pk}/undo/"
     asked = surgeon.get(back).content.decode()
