@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.harness import eventually, measured, post_form
+from tests.faults.harness import eventually, field, measured, post_form
 from tests.faults.harness.measured import SCHEDULING_S
 
 pytestmark = pytest.mark.timeout(180)
@@ -28,7 +28,8 @@ async def test_a_switch_turned_in_one_process_is_in_force_in_every_other_within_
 
     async def turn(**switches: str) -> float:
         """At the first process, like an operator; when it was answered."""
-        status = await post_form(webs[0].url, olga.cookie, FORM, reason="The pager rang.", **switches)
+        seen = await field(webs[0].url, olga.cookie, FORM, "seen")
+        status = await post_form(webs[0].url, olga.cookie, FORM, reason="The pager rang.", seen=seen, **switches)
         assert status == 302
         return time.monotonic()
 

@@ -10,7 +10,7 @@ from tests.faults.harness.reply import Reply
 from tests.faults.harness.site import ORIGIN, Site
 from tests.faults.harness.upstream import Upstream
 from tests.faults.harness.waiting import eventually
-from tests.faults.harness.web import offered, post, post_form, sign_in, turn
+from tests.faults.harness.web import field, offered, post, post_form, sign_in, turn
 
 __all__ = [
     "ORIGIN",
@@ -29,6 +29,7 @@ __all__ = [
     "Web",
     "Worker",
     "eventually",
+    "field",
     "measured",
     "offered",
     "percentile",

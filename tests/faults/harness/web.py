@@ -67,6 +67,14 @@ async def post_form(url: str, cookie: str, path: str, **fields: str) -> int:
             return answer.status
 
 
+async def field(url: str, cookie: str, path: str, name: str) -> str:
+    """What a hidden field of a page's form holds."""
+    async with _client(url, cookie) as client, client.get(path) as answer:
+        found = re.search(rf'<input type="hidden" name="{name}" value="([^"]*)"', await answer.text())
+    assert found, f"{path} has no field {name}"
+    return html.unescape(found[1])
+
+
 def _client(url: str, cookie: str = "") -> aiohttp.ClientSession:
     cookies = {TOKEN: CSRF} | ({"sessionid": cookie} if cookie else {})
     # An IP address is no domain: without `unsafe` its cookies would be dropped.
