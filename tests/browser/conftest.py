@@ -219,6 +219,8 @@ class Visitor:
         page.on("console", self._console)
         page.on("request", self._request)
         page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
+        # Who begins to listen for choosers in the moment before one opens may be too late for it.
+        page.on("filechooser", lambda _: None)
         page.goto(self.site.url + path)
         ready(page)
         return page
