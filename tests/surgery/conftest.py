@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
+from chat import service
 from chat.context.assembly import assemble
 from chat.context.tokens import Counter
 from chat.context.values import Prompt, body_sha256
@@ -17,12 +18,14 @@ from chat.context.window import WindowLimits
 from chat.flow import engine
 from chat.models import ChatSession, Document, Fact
 from chat.providers.base import ModelInfo
-from chat.store import branches, facts, loading, marks, summaries
+from chat.service import Service
+from chat.store import branches, facts, integrity, loading, marks, summaries
 from chat.store.loading import LoadLimits
 from tests.store.building import compress, conversation, draft, merge, reread, turn
 
 LIMITS = LoadLimits(turns=400, tokens=1_000_000)
 WINDOW = 16_000
+Start = Callable[..., Awaitable[Service]]
 
 
 def patient(owner: Any) -> ChatSession:
@@ -118,3 +121,16 @@ def foreign(django_user_model: Any) -> Callable[[str], Any]:
         return user
 
     return without
+
+
+@pytest.fixture
+async def start(transactional_db: None, settings: Any) -> AsyncIterator[Start]:
+    """`await start()`: a service that does jobs, and sweeps only when it is told to."""
+    settings.CHAT_SWEEP_S = 3600.0
+
+    async def begin(*, run_jobs: bool = True) -> Service:
+        return await service.start(run_turns=False, run_jobs=run_jobs, sweep=False, standin_options={"first_ms": 0})
+
+    yield begin
+    await service.stop()
+    assert integrity.violations() == []

@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,29 +11,14 @@ from django.db.models.functions import Now
 
 from chat import service
 from chat.models import Audit, Batch, BatchItem, ChatSession, Job, Manifest, Summary, Turn
-from chat.service import Service
-from chat.store import branches, integrity, leases, summaries
+from chat.store import branches, leases, summaries
 from chat.surgery import batches, jobs, operating, registry, telling
 from chat.surgery.sentences import price
 from chat.surgery.values import Refused
 from tests.store.building import compress, conversation, reread, turn
-from tests.surgery.conftest import next_request, patient
+from tests.surgery.conftest import Start, next_request, patient
 
 WHY = "The pager rang."
-Start = Callable[..., Awaitable[Service]]
-
-
-@pytest.fixture
-async def start(transactional_db: None, settings: Any) -> AsyncIterator[Start]:
-    """`await start()`: a service that does jobs, and sweeps only when it is told to."""
-    settings.CHAT_SWEEP_S = 3600.0
-
-    async def begin(*, run_jobs: bool = True) -> Service:
-        return await service.start(run_turns=False, run_jobs=run_jobs, sweep=False, standin_options={"first_ms": 0})
-
-    yield begin
-    await service.stop()
-    assert integrity.violations() == []
 
 
 @pytest.fixture

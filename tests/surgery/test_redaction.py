@@ -22,8 +22,7 @@ from chat.surgery import operating, registry, telling
 from chat.surgery.values import Refused
 from tests.store.building import active, compress, conversation, draft, extend, fork, merge, reread, turn
 from tests.store.test_portable_storing import rich, taken_in
-from tests.surgery.conftest import next_body
-from tests.surgery.test_batches import Start, start  # noqa: F401
+from tests.surgery.conftest import Start, next_body
 from tests.web.test_erasing import tables
 from tests.web.test_model_view import address, recorded
 
@@ -269,7 +268,7 @@ def test_a_title_of_its_words_goes_and_its_owners_own_stays(alice: Any, redact: 
 async def test_the_window_that_was_kept_for_the_next_turn_is_dropped(
     transactional_db: None,
     alice: Any,
-    start: Start,  # noqa: F811
+    start: Start,
 ) -> None:
     class Kept:
         """Which sessions are to be forgotten."""
