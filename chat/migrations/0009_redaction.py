@@ -19,6 +19,7 @@ class Migration(migrations.Migration):
                     ("surgery_model", "Can switch the model of a conversation"),
                     ("surgery_pin", "Can pin turns"),
                     ("surgery_exclude", "Can exclude turns, and include them again"),
+                    ("surgery_redact", "Can remove what was said in turns, for good"),
                     ("surgery_restore", "Can send compressed turns word for word again"),
                     ("surgery_edit_summary", "Can edit a summary"),
                     ("surgery_roll_back_summary", "Can go back to an earlier version of a summary"),
