@@ -253,6 +253,14 @@ export const converse = ({ main, form, scroll, post }) => {
       offlineTimer ||= setTimeout(() => (offline.hidden = false), OFFLINE_AFTER_MS);
     },
   });
+  // An answer may tell it before the socket does: what stands around the turns of a conversation is there while it is.
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    const path = detail.pathInfo.requestPath;
+    if (detail.xhr.status !== 404 || !path.startsWith(transcript.base)) return;
+    detail.isError = false;
+    if (path.endsWith("/around/")) end("gone");
+    else transcript.refresh();
+  });
   document.getElementById("reconnect").addEventListener("click", () => socket.now());
   for (const button of document.querySelectorAll(".reload")) button.addEventListener("click", () => location.reload());
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.axe import everywhere
-from tests.browser.conftest import LONGER, ask, copied, last_reply, ready, send, settled, sign_in
+from tests.browser.conftest import LONGER, ask, copied, last_reply, ready, refreshed, send, settled, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -312,6 +312,31 @@ class TestNothingIsLost:
         two.get_by_role("link", name="Leave it").click()
         two.wait_for_function("(path) => location.pathname !== path", arg=path)
         assert visit.site.url + path not in (one.url, two.url)
+
+    @pytest.mark.parametrize("of", ["around", "turn"])
+    def test_a_page_that_hears_it_by_no_socket_learns_of_the_deletion_from_the_next_answer(self, visit, of):
+        one = visit.new_chat()
+        ask(one, "Delete me.")
+        path = one.url.removeprefix(visit.site.url)
+        context = visit.context()
+        context.route_web_socket(re.compile("/ws/"), lambda socket: None)
+        two = visit.tab(context, path)
+        number = two.get_by_role("article").get_attribute("data-turn")
+        one.evaluate("window.confirm = () => true")
+        one.get_by_role("button", name="More actions").click()
+        one.get_by_role("button", name="Delete").click()
+        expect(one.get_by_role("button", name="New chat")).to_be_visible()
+        banner = two.get_by_text("This conversation was deleted.")
+        expect(banner).to_be_hidden()
+        if of == "around":
+            refreshed(two)
+        else:
+            two.evaluate(
+                "(turn) => htmx.ajax('GET', document.getElementById('main').dataset.turns + turn + '/')", number
+            )
+        expect(banner).to_be_visible()
+        two.get_by_role("textbox", name="Message").fill("Too late")
+        expect(two.get_by_role("button", name="Send")).to_be_disabled()
 
 
 class TestWhileReading:
