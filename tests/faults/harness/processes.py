@@ -197,6 +197,11 @@ class Web(Process):
         except OSError as error:
             return 0, str(error)
 
+    def sockets(self) -> int:
+        """Connections from clients that stand."""
+        found = psutil.Process(self.pid).net_connections("tcp")
+        return sum(each.status == psutil.CONN_ESTABLISHED and each.laddr.port == self.port for each in found)
+
     def wait_until_up(self, patience: float = PATIENCE_S) -> None:
         """Wait until its service has started and /healthz answers."""
         self.wait_for_line("Serving on", patience)
