@@ -6,6 +6,8 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.views.decorators.http import require_safe
 
 from chat.admin import bars, desk
@@ -98,7 +100,6 @@ def page(request: HttpRequest, session_id: UUID, number: int) -> HttpResponse:
     if turn is None:
         raise Http404
     story = forgetting.fate(number, fates.requests(turn))
-    how, by = fates.now(turn)
     manifest = Manifest.objects.filter(turn=turn).first()
     return desk.show(
         request,
@@ -109,12 +110,12 @@ def page(request: HttpRequest, session_id: UUID, number: int) -> HttpResponse:
             "turn": turn,
             "story": [line(one) for one in story],
             "sentence": sentence(turn, story),
-            "now": (HOW[how], f"by {by}" if how == "summarised" else BY.get(by, "")),
+            "now": next_one(turn),
             "manifest": manifest,
             "runs": [run_line(Run(*one)) for one in manifest.ranges] if manifest else [],
             "parts": [part[:5] for part in manifest.parts] if manifest else [],
             "budget": manifest.budget if manifest else [],
-            "may_read": request.user.has_perm(desk.READ),
+            "may_read": request.user.has_perm(desk.READ) and turn.redacted_at is None,
             "finished": turn.status in Turn.TERMINAL,
         },
     )
@@ -138,8 +139,23 @@ def run_line(run: Run) -> tuple[str, str, str, str]:
     return turns(run.first, run.last), HOW[run.how], by, bars.tokens(run.tokens)
 
 
+def next_one(turn: Turn) -> tuple[str, str]:
+    """How the next request would hold it, in words."""
+    how, by = fates.now(turn)
+    if how == "verbatim" and turn.redacted_at:
+        return "a marker in the place of its words", ""
+    return HOW[how], f"by {by}" if how == "summarised" else BY.get(by, "")
+
+
 def sentence(turn: Turn, story: tuple[Stretch, ...]) -> str:
-    """The whole story in one sentence."""
+    """The whole story in one sentence, or two."""
+    if turn.redacted_at:
+        when = date_format(timezone.localtime(turn.redacted_at), "j M Y H:i")
+        return f"Its words were removed for good on {when}: requests since then hold a marker. {_story(turn, story)}"
+    return _story(turn, story)
+
+
+def _story(turn: Turn, story: tuple[Stretch, ...]) -> str:
     if not story:
         return "No request since then has left a manifest: nothing is known of what the model saw of it."
     parts = []

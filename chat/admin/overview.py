@@ -116,9 +116,16 @@ def _turns(session: ChatSession, before: int | None) -> dict[str, Any]:
         row["tokens"] = bars.tokens(row["prompt_tokens"] + row["reply_tokens"])
         row["manifest"] = row["pk"] in measured
         row["request"] = bars.tokens(measured.get(row["pk"]))
-        row["sent"] = "word for word" if row["number"] >= session.window_from else "older"
+        row["sent"] = _sent(row) or ("word for word" if row["number"] >= session.window_from else "older")
     last = shown[-1]["number"] if shown else 1
     return {"turns": shown, "older": last if last > 1 else None}
+
+
+def _sent(row: dict[str, Any]) -> str:
+    """Its marks, which say more than where it stands; '' without any."""
+    excluded = f"excluded ({row['excluded_by']})" if row["excluded_by"] else ""
+    pinned = "pinned" if row["pinned_since"] is not None and not excluded else ""
+    return ", ".join(filter(None, (excluded, pinned, "redacted" if row["redacted_at"] else "")))
 
 
 def _rows(model: Any, session: ChatSession, *words: str) -> Rows:

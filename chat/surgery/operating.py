@@ -202,7 +202,7 @@ def _undoable(audit_id: int) -> tuple[Audit, Operation]:
 
 def _preview(session: ChatSession, operation: Operation, try_it: Any, name: str = "") -> Preview:
     """Try it in the transaction that is about to be rolled back, and look what became of it."""
-    before, turns_before, stamp = weigh(session), weighing.sent(session), stamp_of(session)
+    before, turns_before, stamp = weigh(session), weighing.told(session), stamp_of(session)
     try:
         with transaction.atomic():
             done = try_it()
@@ -213,7 +213,7 @@ def _preview(session: ChatSession, operation: Operation, try_it: Any, name: str 
         )  # fmt: skip
     session.refresh_from_db()
     after = weigh(session)
-    leaves, returns = weighing.changes(session.pk, turns_before, weighing.sent(session))
+    leaves, returns = weighing.changes(session.pk, turns_before, weighing.told(session))
     low = after.total if done.low is None else done.low
     if done.low is not None:
         planned = [(first, last) for first, last in done.target.get("turns", ())]

@@ -40,6 +40,19 @@ def sent(session: ChatSession) -> Ranges:
     return ranges.without([*stands.restored, *window, *pinned], excluded)
 
 
+def told(session: ChatSession) -> Ranges:
+    """The turns of which the model is sent their own words: of those that are `sent`, without redacted ones."""
+    turns = sent(session)
+    return ranges.without(turns, redacted(session.pk, turns))
+
+
+def redacted(session_id: UUID, turns: Ranges) -> Ranges:
+    """Those of these turns that hold a marker only."""
+    path = Turn.objects.filter(session_id=session_id, active=True, redacted_at__isnull=False).order_by("number")
+    found = (path.filter(number__range=one).values_list("number", flat=True) for one in turns)
+    return [(number, number) for numbers in found for number in numbers]
+
+
 def count(turns: Sequence[tuple[int, int]]) -> int:
     """How many turns these ranges hold."""
     return sum(last - first + 1 for first, last in turns)
@@ -48,15 +61,18 @@ def count(turns: Sequence[tuple[int, int]]) -> int:
 def changes(
     session_id: UUID, before: Ranges, after: Ranges
 ) -> tuple[tuple[tuple[int, int, str], ...], tuple[tuple[int, int], ...]]:
-    """The turns that are sent no more, with how they are told of then, and those that are sent again."""
-    gone = ranges.without(before, after)
-    excluded = [(one.number, one.number) for one in marks.sizes(session_id) if one.excluded]
-    told = coverage.covered(session_id)
+    """Of the turns that are `told`: those that are so no more, with what becomes of them, and those that are again."""
     left: list[tuple[int, int, str]] = []
+    gone = ranges.without(before, after)
+    removed = redacted(session_id, gone)
+    left += [(*one, "redacted") for one in within(gone, removed)]
+    gone = ranges.without(gone, removed)
+    excluded = [(one.number, one.number) for one in marks.sizes(session_id) if one.excluded]
+    covered = coverage.covered(session_id)
     left += [(*one, "excluded") for one in within(gone, excluded)]
     rest = ranges.without(gone, excluded)
-    left += [(*one, "summarised") for one in within(rest, told)]
-    left += [(*one, "omitted") for one in ranges.without(rest, told)]
+    left += [(*one, "summarised") for one in within(rest, covered)]
+    left += [(*one, "omitted") for one in ranges.without(rest, covered)]
     return tuple(sorted(left)), tuple(ranges.without(after, before))
 
 

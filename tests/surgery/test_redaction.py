@@ -199,7 +199,7 @@ def test_its_owner_and_who_has_the_link_read_that_it_was_removed(
         for number in (1, 2)
     ]
     assert boxes[1] == boxes[0] + 1
-    for act in ("data-edit", "data-copy", 'data-op="regenerate"'):
+    for act in ("data-edit", "data-copy", 'data-op="regenerate"', 'id="pin-'):
         assert (act in first, act in second) == (False, True)
 
 
@@ -237,6 +237,40 @@ def test_what_the_model_saw_says_that_it_was_erased_since(
     assert "edited since" not in page
     assert "changed since" not in page
     assert "Question 2." not in client.get(address(session, 4) + "?segment=2").content.decode()
+
+
+def test_the_preview_says_which_words_the_model_sees_no_more_and_which_do_not_come_back(
+    alice: Any, redact: Any
+) -> None:
+    session = conversation(alice, 12)
+    compress(session, (1, 8))
+    summarised = operating.plan(session.pk, "redact", {"turns": "3"})
+    assert (summarised.leaves, summarised.returns) == ((), ((1, 2), (4, 8)))
+    recent = operating.plan(session.pk, "redact", {"turns": "10"})
+    assert (recent.leaves, recent.returns) == (((10, 10, "redacted"),), ())
+    redact(session, "10")
+    # What is gone already is nothing that a trim takes away.
+    assert operating.plan(session.pk, "trim", {"turns": "2"}).leaves == ((9, 9, "omitted"),)
+
+
+def test_the_page_of_the_turn_says_that_and_when_and_offers_no_words(
+    surgeon: Any, alice: Any, redact: Any, client: Client
+) -> None:
+    session = conversation(alice, 4)
+    recorded(turn(session, 3))
+    client.force_login(surgeon)
+    address = f"/admin/chat/chatsession/{session.pk}/"
+    assert "Read turn 2" in client.get(f"{address}turn/2/").content.decode()
+    redact(session, "2")
+    page = client.get(f"{address}turn/2/").content.decode()
+    assert "Its words were removed for good on " in page
+    assert "a marker in the place of its words" in page
+    assert "Read turn 2" not in page
+    rows = client.get(f"{address}change/").content.decode().partition('id="turns"')[2]
+    assert rows.count("<td>redacted</td>") == 1
+    other = client.get(f"{address}turn/3/").content.decode()
+    assert "removed for good" not in other
+    assert "Read turn 3" in other
 
 
 def test_an_export_says_it_and_comes_back_equal(tmp_path: Path, alice: Any, bob: Any, redact: Any) -> None:
