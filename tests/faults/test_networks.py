@@ -19,6 +19,9 @@ PAGE_SILENT_S = 45.0
 SERVER_SILENT_S = 60.0
 """After so many seconds without a frame each side takes the other one for dead (chat/stream/protocol.py)."""
 
+SILENT_S = 20.0
+"""For so long the database says nothing: longer than a lease."""
+
 
 def all_is_well(own: Any, opened: list[Page]) -> None:
     """What was shown is what is stored, all of it complete, nothing lost, nothing twice."""
@@ -37,21 +40,24 @@ async def stored(own: Any, client_id: Any) -> int:
 
 
 class TestBetweenThePageAndTheSite:
-    async def test_n1_a_half_open_page_comes_back_by_itself_reads_on_and_sends_what_it_could_not(
+    async def test_n1_a_half_open_page_comes_back_reads_on_and_sends_what_it_could_not_and_n2_the_site_lets_go_of_it(
         self, site, pages, upstream, redis, proxy
     ):
         own = site("postgresql", redis=redis)
         web = await asyncio.to_thread(own.web)
         upstream.settings(delay_ms=100)
-        network = proxy(web.port)
+        network, grave = proxy(web.port), proxy(web.port)
         ways = [f"http://127.0.0.1:{network.port}", web.url]
         reader, writer = await pages(own, ways, 2, jitter=0.1)
         (other,) = await pages(own, web.url, sessions=[reader.session], history=History())
+        lost = await pages(own, f"http://127.0.0.1:{grave.port}", 5, reconnect=False)
         call = await reader.send("Write 560 words about a lighthouse")
         shown = await reader.text(call.turn, 200)
         began = time.monotonic()
-        await asyncio.to_thread(network.freeze)
+        for line in (network, grave):
+            await asyncio.to_thread(line.freeze)
         late = writer.post("Write 20 words about a harbour")
+        assert web.sockets() == 8
 
         await reader.until(lambda: len(reader.welcomes) == 2, PAGE_SILENT_S + 15, "the reader to come back")
         back = reader.welcomes[1] - began
@@ -63,6 +69,11 @@ class TestBetweenThePageAndTheSite:
         came = network.up
         await asyncio.to_thread(network.thaw)
         await eventually(lambda: network.up > came, 10, "the held message to reach the server")
+        # The lost pages gave up after 45 s, and their goodbye does not arrive. Those that came back, and the other, stay.
+        await eventually(lambda: web.sockets() == 3, SERVER_SILENT_S - PAGE_SILENT_S + 25, "the site to let five go")
+        gone = time.monotonic() - began
+        assert grave.open == 5
+        assert not any(page.up for page in lost)
         for page, asked in ((reader, call), (other, call), (writer, late)):
             await page.done(asked.turn, 90)
         assert await stored(own, late.client_id) == 1
@@ -70,26 +81,11 @@ class TestBetweenThePageAndTheSite:
         assert other.close_codes == []
         measured("N1", "a page whose network is half-open reads on after", back, "s")
         measured("N1", "its message that never arrived: sent again, and stored once, after", late.seconds, "s")
+        measured("N2", "sockets of pages that are half-open: closed by the site after", gone, "s")
         measured("N1", "longest pause of another tab meanwhile", max(gaps), "s")
         assert back <= PAGE_SILENT_S + 5
         assert max(gaps) <= 0.5 + SCHEDULING_S
         all_is_well(own, [reader, writer])
-
-    async def test_n2_the_site_lets_go_of_a_page_that_is_half_open(self, site, pages, redis, proxy):
-        own = site("postgresql", redis=redis)
-        web = await asyncio.to_thread(own.web)
-        network = proxy(web.port)
-        opened = await pages(own, f"http://127.0.0.1:{network.port}", 5, reconnect=False)
-        await asyncio.to_thread(network.freeze)
-        began = time.monotonic()
-        assert web.sockets() == 5
-        # The pages give up after 45 s; their goodbye does not arrive either.
-        await eventually(lambda: web.sockets() == 0, SERVER_SILENT_S + 25, "the site to close five sockets")
-        took = time.monotonic() - began
-        assert network.open == 5
-        assert all(not page.up for page in opened)
-        measured("N2", "sockets of pages that are half-open: closed by the site after", took, "s")
-        assert took >= PAGE_SILENT_S
 
     async def test_n3_a_slow_network_makes_a_reply_later_but_not_slower(self, site, pages, upstream, redis, proxy):
         own = site("postgresql", redis=redis)
@@ -144,7 +140,7 @@ class TestBetweenTheSiteAndTheModel:
 
 
 class TestBetweenTheSiteAndItsRows:
-    async def test_n5_a_database_that_is_silent_for_half_a_minute_stops_no_reply_and_loses_no_message(
+    async def test_n5_a_database_that_is_silent_for_longer_than_a_lease_stops_no_reply_and_loses_no_message(
         self, site, pages, upstream, redis, postgresql, proxy
     ):
         network = proxy(postgresql.cluster.port)
@@ -154,7 +150,7 @@ class TestBetweenTheSiteAndItsRows:
         opened = await pages(own, web.url, 11)
         writer = opened[10]
         calls = [
-            await page.send(f"Write {250 if n < 5 else 450} words about island {n}")
+            await page.send(f"Write {250 if n < 5 else 400} words about island {n}")
             for n, page in enumerate(opened[:10])
         ]
         await asyncio.gather(*(page.text(call.turn) for page, call in zip(opened, calls, strict=False)))
@@ -162,7 +158,7 @@ class TestBetweenTheSiteAndItsRows:
         await asyncio.to_thread(network.freeze)
         began = time.monotonic()
         late = writer.post("Write 20 words about patience")
-        await asyncio.sleep(30)
+        await asyncio.sleep(SILENT_S)
         assert network.down == came, "not a byte came from the database"
         assert late.outcome != "ok"
         await asyncio.to_thread(network.thaw)
@@ -177,7 +173,7 @@ class TestBetweenTheSiteAndItsRows:
         )
         assert [page.close_codes for page in opened] == [[]] * 11
         assert all(len(page.replies[call.turn].epochs) == 1 for page, call in zip(opened, calls, strict=False))
-        measured("N5", "PostgreSQL half-open for 30 s while 10 stream: longest gap between two pieces", worst, "s")
+        measured("N5", "PostgreSQL half-open for 20 s while 10 stream: longest gap between two pieces", worst, "s")
         measured("N5", "a message sent meanwhile: stored, once, after its return within", took, "s")
         assert worst <= 1.5 + SCHEDULING_S
         all_is_well(own, opened)
