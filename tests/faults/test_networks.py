@@ -69,7 +69,7 @@ class TestBetweenThePageAndTheSite:
         came = network.up
         await asyncio.to_thread(network.thaw)
         await eventually(lambda: network.up > came, 10, "the held message to reach the server")
-        # The lost pages gave up after 45 s, and their goodbye does not arrive. Those that came back, and the other, stay.
+        # The lost pages gave up after 45 s, and their goodbye does not arrive. Those who came back stay.
         await eventually(lambda: web.sockets() == 3, SERVER_SILENT_S - PAGE_SILENT_S + 25, "the site to let five go")
         gone = time.monotonic() - began
         assert grave.open == 5
