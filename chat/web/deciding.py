@@ -157,6 +157,7 @@ def changed(request: HttpRequest, session: ChatSession, *, turn: int | None = No
 def pin(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResponse:
     """Keep a turn word for word; `pinned` "0": no longer."""
     session = own(request, session_id)
+    listed = _listed(request, session)
     try:
         if request.POST.get("pinned") == "0":
             done = write(marks.unpin, session.pk, turn_id)
@@ -164,7 +165,7 @@ def pin(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResponse:
             done = write(marks.pin, session.pk, turn_id, most=figures(session).budget.pins)
     except Refused as why:
         return refused(request, session, why)
-    return _marked(request, session, turn_id, done)
+    return _marked(request, session, turn_id, done, listed)
 
 
 @require_POST
@@ -172,6 +173,7 @@ def pin(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResponse:
 def exclude(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpResponse:
     """Leave a turn out of the context; `excluded` "0": no longer."""
     session = own(request, session_id)
+    listed = _listed(request, session)
     try:
         known = control.figures(session, measuring.counter(session.model))
         most = known.most(known.turns) if known else None
@@ -184,20 +186,30 @@ def exclude(request: HttpRequest, session_id: UUID, turn_id: int) -> HttpRespons
     if done.stale and compacts(session.strategy, session.mode):
         write(leases.enqueue, compactor.KIND, session.pk)
         wake()
-    return _marked(request, session, turn_id, done)
+    return _marked(request, session, turn_id, done, listed)
 
 
-def _marked(request: HttpRequest, session: ChatSession, turn_id: int, done: marks.Marked) -> HttpResponse:
+def _listed(request: HttpRequest, session: ChatSession) -> int | None:
+    """The notice under whose list the turn was marked, by its id; None where it was marked elsewhere.
+
+    Looked for before anything is written: an answer that says "not found" has done nothing. Raises Http404.
+    """
+    chosen = number(request.POST.get("notice")) if request.htmx else None
+    return _notice(session, chosen).pk if chosen else None
+
+
+def _marked(
+    request: HttpRequest, session: ChatSession, turn_id: int, done: marks.Marked, listed: int | None
+) -> HttpResponse:
     if done.changed:
         tell(session.pk, kind="marked", first=done.number, last=done.number)
-    chosen = number(request.POST.get("notice"))
-    if request.htmx and chosen:
-        # From the list under a notice: that is shown again, with what may still be pinned.
+    if listed:
+        # That list is shown again, with what may still be pinned.
         session.refresh_from_db()
-        context = _acts(session, _notice(session, chosen)) | {"choosing": True}
+        context = _acts(session, _notice(session, listed)) | {"choosing": True}
         answer = surroundings.tell(render(request, "chat/_notice_acts.html", context), session)
         answer = trigger_client_event(answer, "turn-changed", {"number": done.number})
-        return trigger_client_event(answer, "look-at", {"id": f"choose-{chosen}"}, after="settle")
+        return trigger_client_event(answer, "look-at", {"id": f"choose-{listed}"}, after="settle")
     return changed(request, session, turn=turn_id)
 
 

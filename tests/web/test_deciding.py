@@ -57,6 +57,18 @@ class TestPinning:
         client.post(path(session, f"turns/{one.pk}/pin/"), {"pinned": "0"}, **HX)
         assert turn(session, 3).pinned_since is None
 
+    @pytest.mark.parametrize("deed", ["pin", "exclude"])
+    def test_under_a_notice_that_is_not_there_nothing_is_marked(
+        self, client: Client, session: ChatSession, bob: Any, deed: str
+    ) -> None:
+        his = conversation(bob, 20)
+        compress(his, (1, 8))
+        one = turn(session, 3)
+        for chosen in (notice(his).pk, 987_654_321):
+            response = client.post(path(session, f"turns/{one.pk}/{deed}/"), {"notice": str(chosen)}, **HX)
+            assert response.status_code == 404
+        assert (turn(session, 3).pinned_since, turn(session, 3).excluded_by) == (None, "")
+
     def test_what_has_no_room_is_refused_with_its_figures(self, client: Client, session: ChatSession) -> None:
         Turn.objects.filter(session=session, number__gte=3).update(tokens_upto=300_000)
         one = turn(session, 3)
