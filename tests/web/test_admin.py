@@ -359,7 +359,14 @@ def test_each_deed_needs_its_own_permission(session: ChatSession, django_user_mo
         for address in (f"{own}/operate/{name}/", f"{LIST}bulk/{name}/"):
             body = {"step": "apply", "ids": str(session.pk), "reason": "because I can", "stamp": "x"}
             assert viewer.post(address, body).status_code == 403, address
+        chosen = {"action": name, "index": "0", "_selected_action": str(session.pk)}
+        assert viewer.post(LIST, chosen).status_code == 403
+    # Django asks for an action where none was chosen; that is still said, and nothing else is done.
+    assert viewer.post(LIST, {"action": "", "index": "0"}).status_code == 200
     archivist = staff(django_user_model, "", "view_chatsession", "surgery_archive")
+    for name, status in {"archive": 200, "trim": 403}.items():
+        chosen = {"action": name, "index": "0", "_selected_action": str(session.pk)}
+        assert archivist.post(LIST, chosen).status_code == status, name
     assert archivist.get(f"{own}/operate/archive/").status_code == 200
     # Nobody is sent to pages that refuse them.
     for address in (LIST, f"{own}/change/"):
