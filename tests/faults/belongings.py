@@ -34,8 +34,8 @@ document = models.Document.objects.create(
     pk=start + 1, session=session, turn=turn, name=words, kind="text", text=words, digest="d", size=9, tokens=9, since=1
 )
 summary = models.Summary.objects.create(
-    **span, text=words, tokens=9, source_hash=coverage.source_hash(session.pk, 1, 1), input_hash="i", state="active",
-    committed_at=now,
+    **span, pk=start + 8, text=words, tokens=9, source_hash=coverage.source_hash(session.pk, 1, 1), input_hash="i",
+    state="active", committed_at=now,
 )
 notice = models.Notice.objects.create(pk=start + 2, kind="compressed", summary=summary, tokens_before=90, **span)
 fact = models.Fact.objects.create(
