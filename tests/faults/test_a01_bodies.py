@@ -32,8 +32,8 @@ PROMPT = "What sings here?"
 NEVER = 798_765
 """A number of as many digits as those that stand for rows here."""
 CSRF = "f" * 32
-ID = object()
-"""Stands in a body for the id that is tried."""
+ID, OWN = object(), object()
+"""Stand in a body for the id that is tried, and for the turn of the conversation in the address."""
 
 HTMX = {"HX-Request": "true"}
 SCRIPT = {"Accept": "application/json"}
@@ -76,8 +76,10 @@ def of_people() -> Iterator[Try]:
         yield message("of", "turn", SEND, {"op": op, "text": "Hello"}, SCRIPT)
     for headers in (SCRIPT, {}):
         yield message("base", "turn", SEND, {"text": "Hello"}, headers, acts=True)
-        for text in ("Hello", PROMPT):
-            yield message("client_id", "client_id", SEND, {"text": text}, headers, acts=True)
+        yield message("client_id", "client_id", SEND, {"text": PROMPT}, headers, acts=True)
+        # Of these it is asked first whether they were sent before.
+        again = {"op": "edit", "of": OWN, "text": PROMPT}
+        yield message("client_id", "client_id", SEND, again, headers, acts=True)
     yield message("base", "turn", "/new/", {"text": "Hello"}, SCRIPT, acts=True)
     # Once: from then on it is his own, too.
     yield message("client_id", "client_id", "/new/", {"text": PROMPT}, SCRIPT, acts=True)
@@ -164,11 +166,13 @@ def plain(text: str, *ids: Any) -> str:
     return re.sub(r'(?:name="csrfmiddlewaretoken" value=|nonce-|data-moved=|data-at=)"?[\w:.+-]+', "", text)
 
 
-def form(given: dict[str, Any], value: Any) -> aiohttp.FormData:
+def form(given: dict[str, Any], value: Any, turn: int) -> aiohttp.FormData:
+    """A body with these values in the places of ID and OWN; a list in the place of ID is sent as several."""
     made = aiohttp.FormData()
     made.add_field("csrfmiddlewaretoken", CSRF)
     for name, one in given.items():
-        for each in value if one is ID and isinstance(value, list) else [value if one is ID else one]:
+        stands = value if one is ID else turn if one is OWN else one
+        for each in stands if isinstance(stands, list) else [stands]:
             if name == "file":
                 made.add_field(name, str(each).encode(), filename="conversations.json", content_type="application/json")
             else:
@@ -201,7 +205,10 @@ async def ask(url: str, cookie: str, one: Try, value: Any, **where: Any) -> Answ
     cookies = {"csrftoken": CSRF} | ({} if one.anonymous else {"sessionid": cookie})
     client = aiohttp.ClientSession(cookies=cookies, cookie_jar=aiohttp.CookieJar(unsafe=True))
     path = url + one.path.format(**where)
-    async with client, client.post(path, data=form(one.body, value), headers=one.headers, allow_redirects=False) as got:
+    async with (
+        client,
+        client.post(path, data=form(one.body, value, where["turn"]), headers=one.headers, allow_redirects=False) as got,
+    ):
         text, to = await got.text(), got.headers.get("Location", "")
         kept = {name: given for name, given in got.headers.items() if name.startswith("HX-") or name == "Location"}
         if one.follow:

@@ -8,7 +8,7 @@ from uuid import UUID
 from tests.faults.harness import Site
 
 MAKE = """
-import io, json, sys
+import datetime, io, json, sys
 from importlib import import_module
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
@@ -23,7 +23,9 @@ hers = models.Turn.objects.select_related("session__owner").get(pk=given["hers"]
 his = models.Turn.objects.select_related("session__owner").get(pk=given["his"])
 alice, bob = hers.session.owner, his.session.owner
 
-models.ChatSession.objects.filter(pk=hers.session_id).update(title=words)
+# The newest of all: in a list that shows it by mistake it stands first.
+newest = hers.session.updated_at + datetime.timedelta(days=1)
+models.ChatSession.objects.filter(pk=hers.session_id).update(title=words, updated_at=newest)
 # What belongings.make makes of each kind is in use. These wait: an id is good for something only then.
 empty = models.ChatSession.objects.filter(owner=alice, turns_total=0).latest("created_at")
 file = {"name": words, "kind": "text", "text": words, "digest": "d", "size": 9, "tokens": 9}
