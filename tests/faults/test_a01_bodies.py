@@ -250,8 +250,10 @@ class Scene:
             if one.deleted:
                 sql = "UPDATE chat_chatsession SET deleted_at = updated_at WHERE id = %s"
                 self.own.rows(sql, UUID(place["place"]).hex)
+            # One that he has used before is his.
+            value = str(uuid4()) if ids is self.nobodys and one.kind == "client_id" else ids[one.kind]
             where = place | {"owner": self.hers["user"], "group": self.hers["group"]}
-            found.append(await ask(self.url, self.cookies[who], one, ids[one.kind], **where))
+            found.append(await ask(self.url, self.cookies[who], one, value, **where))
         return found[0], found[1]
 
 
