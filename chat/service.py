@@ -28,7 +28,7 @@ from chat.flow.upstream import Upstream
 from chat.models import words
 from chat.providers.base import Provider
 from chat.providers.standin import StandIn
-from chat.store import leases, sessions, switches
+from chat.store import leases, purging, sessions, switches
 from chat.store.closing import Closed
 from chat.store.database import Database, Door, straight
 from chat.store.following import Rows
@@ -52,6 +52,10 @@ DRAIN_S = 3.0
 COME_BACK_MS = 2_000
 # Steps of SQLite's index in one sweep: less than a tenth of a second in which this process writes nothing else.
 FORGOTTEN_AT_ONCE = 2
+# Steps of removing what was deleted, in one sweep, and seconds between two: so whoever writes finds SQLite free half of
+# that time, and a sweep is over in seconds. A long conversation takes several.
+PURGED_AT_ONCE = 40
+PURGE_REST_S = 0.05
 
 
 @dataclass(slots=True)
@@ -363,13 +367,23 @@ async def sweep_once(service: Service) -> int:
     for session in await service.database.run(sessions.expire, settings.CHAT_TEMPORARY_S):
         service.hub.gone(session)
     await service.database.run(staging.purge)
-    for session in await service.database.run(sessions.purge, settings.CHAT_UNDO_S):
-        service.forgetting = True
-        if service.engine.recent:
-            await service.database.read(service.engine.recent.forget, str(session))
-    if service.forgetting:
-        service.forgetting = await service.database.run(words.forget, most=FORGOTTEN_AT_ONCE)
     made = await service.database.run(compactor.sweep, await service.marks.read())
     if made:
         service.wake_jobs()
+    await _purge(service)
     return made
+
+
+async def _purge(service: Service) -> None:
+    """Remove some of what was deleted long enough ago. Each step is a visit of its own, with room for others after."""
+    for _ in range(PURGED_AT_ONCE):
+        step = await service.database.run(purging.purge, settings.CHAT_UNDO_S)
+        if step is None:
+            break
+        if step.gone:
+            service.forgetting = True
+            if service.engine.recent:
+                await service.database.read(service.engine.recent.forget, str(step.session))
+        await asyncio.sleep(PURGE_REST_S)
+    if service.forgetting:
+        service.forgetting = await service.database.run(words.forget, most=FORGOTTEN_AT_ONCE)

@@ -64,7 +64,7 @@ class Standing(admin.SimpleListFilter):
             case "archived":
                 return queryset.filter(archived_at__isnull=False)
             case "deleted":
-                return queryset.filter(deleted_at__isnull=False)
+                return queryset.filter(deleted_at__gt=ChatSession.GOING)
         return queryset
 
 

@@ -190,7 +190,7 @@ class ChatSessionAdmin(admin.ModelAdmin):
 def standing(session: ChatSession) -> str:
     """What a conversation is doing, in a word."""
     if session.deleted_at:
-        return "deleted, can be undone"
+        return "being removed" if session.deleted_at == ChatSession.GOING else "deleted, can be undone"
     if session.head is not None and session.head.status in Turn.LIVE:
         return "a turn is live"
     return "archived" if session.archived_at else "idle"

@@ -1,6 +1,7 @@
 """A conversation and its turns: a tree by `parent`, whose active path is the flag `active`."""
 
 import uuid
+from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import models
@@ -35,6 +36,10 @@ class ChatSessionQuerySet(models.QuerySet):
         """The sessions that this user may read and write."""
         return self.filter(owner=user, deleted_at__isnull=True)
 
+    def deleted_by(self, user) -> "ChatSessionQuerySet":
+        """The sessions that this user has deleted and may still bring back: whole ones."""
+        return self.filter(owner=user, deleted_at__gt=ChatSession.GOING)
+
     def listed(self) -> "ChatSessionQuerySet":
         """What the list of conversations shows, newest first."""
         return self.filter(archived_at__isnull=True, temporary=False).order_by("-pinned", "-updated_at", "-id")
@@ -63,6 +68,10 @@ class ChatSession(models.Model):
         SUMMARY = "summary", _("Summarise older parts")
         SLIDING_WINDOW = "sliding_window", _("Leave older parts out")
         PROVIDER = "provider", _("The provider's own compaction")
+
+    GOING = datetime(1970, 1, 1, tzinfo=UTC)
+    """`deleted_at` of one whose rows are being removed (store.purging). Before every other: whatever the settings say,
+    its time to be brought back is over, and it is the first to go on with."""
 
     CHOOSABLE = (Strategy.SUMMARY, Strategy.SLIDING_WINDOW)
     """The strategies that its owner may choose."""

@@ -1,7 +1,7 @@
 """Erasing a person: every word of theirs from every table. What was counted stays, by numbers that name nobody.
 
-In three steps, so that a large account holds no lock for long: `close` shuts the door, `drop` takes one conversation
-at a time, `finish` takes the rest. Each may be repeated after a crash.
+So that a large account holds no lock for long: `close` shuts the door, `purging.remove` takes the conversations a
+little at a time, `finish` takes the rest. Each may be repeated after a crash.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 
 from chat.models import ChatSession, SignIn, Turn, words
-from chat.store import sessions
+from chat.store import purging, sessions
 
 
 def close(user_id: int) -> list[UUID]:
@@ -38,20 +38,9 @@ def live(user_id: int) -> list[tuple[UUID, int]]:
     return list(Turn.objects.live().filter(session__owner=user_id).values_list("session_id", "pk"))
 
 
-def drop(session_id: UUID) -> None:
-    """Remove one conversation with all that hangs on it, and its instructions where nobody else has the same."""
-    _overwrite()
-    with transaction.atomic():
-        session = ChatSession.objects.filter(pk=session_id).first()
-        if session is not None:
-            text = session.instructions_id
-            session.delete()
-            sessions.forget_instructions([text])
-
-
 def finish(user_id: int) -> None:
     """Remove the account and everything else that names it."""
-    _overwrite()
+    purging.overwrite()
     words.forget()  # the most of it, in steps that others may come between
     with transaction.atomic():
         user = get_user_model()._default_manager.filter(pk=user_id).first()
@@ -73,13 +62,6 @@ def finish(user_id: int) -> None:
 def find(name: str) -> Any:
     """The user of this name, or None."""
     return get_user_model()._default_manager.filter(username=name).first()
-
-
-def _overwrite() -> None:
-    """SQLite would leave the words where they stood until something else needs the place."""
-    if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA secure_delete = ON")
 
 
 def _empty_log() -> None:

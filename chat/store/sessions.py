@@ -1,4 +1,4 @@
-"""Making a conversation, the instructions it begins with, and what is left when its owner has deleted it: nothing."""
+"""Making a conversation, the instructions it begins with, and deleting what was meant to be deleted by itself."""
 
 import hashlib
 from collections.abc import Collection
@@ -6,13 +6,11 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from chat.models import ChatSession, Instructions, Preference, Turn
 
-PURGED_AT_ONCE = 10
 EXPIRED_AT_ONCE = 100
 
 LEAST_WINDOW, MOST_WINDOW = 2, 1_000
@@ -62,23 +60,4 @@ def expire(temporary_s: float, most: int = EXPIRED_AT_ONCE) -> list[UUID]:
         due = list(found.values_list("pk", flat=True)[: most - len(gone)])
         # Asked again: a message may have come meanwhile.
         gone += [pk for pk in due if found.filter(pk=pk).update(deleted_at=Now())]
-    return gone
-
-
-def purge(undo_s: float, most: int = PURGED_AT_ONCE) -> list[UUID]:
-    """Remove conversations that were deleted over `undo_s` seconds ago, with all that was said in them.
-
-    A reply that is still being written is stopped by its deletion and goes first. Returns the sessions that are gone;
-    what was counted about them stays, without a word of theirs. SQLite's index wants `words.forget` afterwards.
-    """
-    over = ChatSession.objects.filter(deleted_at__lt=Now() - timedelta(seconds=undo_s))
-    gone: list[UUID] = []
-    for pk in list(over.order_by("deleted_at").values_list("pk", flat=True)[:most]):
-        with transaction.atomic():
-            # Locked: a turn that is being closed, or an undo, comes before or after, not between.
-            session = over.select_for_update(of=("self",)).filter(pk=pk).first()
-            if session is not None and not Turn.objects.live_in(pk).exists():
-                session.delete()
-                forget_instructions([session.instructions_id])
-                gone.append(pk)
     return gone

@@ -112,8 +112,8 @@ async def delete(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @page
 def restore(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Bring a deleted conversation back, as long as it is still there."""
-    gone = ChatSession.objects.filter(pk=session_id, owner=request.user, deleted_at__isnull=False)
-    if not gone.update(deleted_at=None):
+    # One statement: who is here first, this or the first step of its removal, wins whole.
+    if not ChatSession.objects.deleted_by(request.user).filter(pk=session_id).update(deleted_at=None):
         raise Http404
     return _list_or_page(request, session_id)
 
@@ -125,7 +125,7 @@ def archived(request: HttpRequest) -> HttpResponse:
     mine = ChatSession.objects.filter(owner=request.user)
     away = mine.filter(deleted_at=None, archived_at__isnull=False, temporary=False).order_by("-archived_at")
     found = list(away[: listing.MOST_AWAY + 1])
-    deleted = mine.filter(deleted_at__isnull=False).order_by("-deleted_at")[: listing.MOST_AWAY]
+    deleted = ChatSession.objects.deleted_by(request.user).order_by("-deleted_at")[: listing.MOST_AWAY]
     context = {
         "away": [listing.put_away(session) for session in found[: listing.MOST_AWAY]],
         "more": len(found) > listing.MOST_AWAY,
@@ -138,7 +138,7 @@ def archived(request: HttpRequest) -> HttpResponse:
 def undoable(request: HttpRequest) -> dict[str, Any] | None:
     """What the page offers to bring back: the conversation whose deletion led here."""
     asked = uuid(request.GET.get("undo"))
-    session = asked and ChatSession.objects.filter(pk=asked, owner=request.user, deleted_at__isnull=False).first()
+    session = asked and ChatSession.objects.deleted_by(request.user).filter(pk=asked).first()
     return _undo(session, "deleted") if session else None
 
 

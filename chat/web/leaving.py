@@ -6,7 +6,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from chat import service
-from chat.store import erasing
+from chat.store import erasing, purging
 from chat.web import sending
 
 
@@ -16,7 +16,8 @@ async def erase(user_id: int) -> int:
         await sending.stop(user_id, session_id, turn_id)
     gone = await sending.write(erasing.close, user_id)
     for session_id in gone:
-        await sending.write(erasing.drop, session_id)
+        while not await sending.write(purging.remove, session_id):
+            pass  # each step is a visit of its own: whoever waits to write comes between
     await sending.write(erasing.finish, user_id)
     await sending.read(_forget, gone)
     if service.running():

@@ -1,19 +1,23 @@
-"""What the sweep asks of the Models API: little, whatever models the rows name."""
+"""What the sweep asks of the Models API: little, whatever models the rows name. And how much it removes: some."""
 
+import asyncio
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from chat import service
 from chat.flow import sweeping
 from chat.flow.engine import Engine
 from chat.flow.sweeping import Marks
-from chat.models import ChatSession
+from chat.models import ChatSession, Turn
 from chat.providers.base import ModelInfo
 from chat.providers.scripted import ScriptedProvider
-from chat.store import sessions
+from chat.store import purging, sessions
 from chat.store.database import Database
+from tests.store.building import conversation
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,3 +90,36 @@ async def test_what_holds_nothing_or_is_deleted_asks_for_no_window(alice: Any, d
     provider = Knows()
     assert await Marks(Engine(provider, database)).read() == {}
     assert provider.asked == []
+
+
+async def test_a_sweep_removes_some_of_a_long_conversation_others_write_meanwhile_and_the_next_goes_on(
+    alice: Any, database: Database, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await database.run(conversation, alice, 8)
+    settings.CHAT_UNDO_S = -1
+    await database.run(lambda: ChatSession.objects.update(deleted_at=timezone.now()))
+    loop, whole = asyncio.get_running_loop(), purging.purge
+    done: list[Any] = []
+    sending: list[asyncio.Task[None]] = []
+
+    def send() -> None:
+        sending.append(loop.create_task(database.run(done.append, "sent")))
+
+    def piece(undo_s: float) -> purging.Purged | None:
+        if not done:
+            loop.call_soon_threadsafe(send)
+        done.append(whole(undo_s, step_s=0.0))
+        return done[-1]
+
+    monkeypatch.setattr(purging, "purge", piece)
+    monkeypatch.setattr(purging, "TURNS", 2)
+    monkeypatch.setattr(service, "PURGED_AT_ONCE", 3)
+    running: Any = SimpleNamespace(database=database, engine=SimpleNamespace(recent=None), forgetting=False)
+    await service._purge(running)
+    some, all_of_it = purging.Purged(session.pk, False), purging.Purged(session.pk, True)
+    assert done == [some, "sent", some, some]
+    assert await database.run(Turn.objects.count) == 2
+    assert not running.forgetting
+    await service._purge(running)
+    assert done[4:] == [some, all_of_it, None]
+    assert not await database.run(ChatSession.objects.count)

@@ -8,7 +8,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from chat.models import ChatSession, Summary, Turn
-from chat.store import branches, coverage, sessions, summaries
+from chat.store import branches, coverage, purging, sessions, summaries
 from chat.store.summaries import Made
 
 ROOM = 1_000_000
@@ -130,3 +130,12 @@ def finish(made: Turn) -> None:
     with transaction.atomic():
         branches.locked(made.session_id)
         assert branches.stop_queued(made.pk)
+
+
+def purged(undo_s: float) -> list[uuid.UUID]:
+    """What was deleted over `undo_s` seconds ago, removed step by step: the sessions that are gone."""
+    gone = []
+    while step := purging.purge(undo_s):
+        if step.gone:
+            gone.append(step.session)
+    return gone

@@ -43,7 +43,6 @@ from chat.store import (
     loading,
     marks,
     ranges,
-    sessions,
     summaries,
     undoing,
 )
@@ -51,7 +50,7 @@ from chat.store.closing import Outcome, Sent
 from chat.store.loading import LoadLimits
 from chat.store.recent import Key, Window
 from chat.web import attaching
-from tests.store.building import USAGE, conversation, draft, extend, reread
+from tests.store.building import USAGE, conversation, draft, extend, purged, reread
 
 _names = itertools.count()
 LIMITS = (LoadLimits(turns=3, tokens=100_000), LoadLimits(turns=400, tokens=300))
@@ -518,13 +517,13 @@ class Conversation(RuleBasedStateMachine):
         if late:
             gone.update(deleted_at=Now() - timedelta(seconds=2 * LONG_S))
         busy, before = self.live is not None, self.stored()
-        purged = sessions.purge(LONG_S)
+        removed = purged(LONG_S)
         if busy or not late:
-            assert purged == []
+            assert removed == []
             assert self.stored() == before
             gone.update(deleted_at=Now())
         else:
-            assert purged == [self.session.pk]
+            assert removed == [self.session.pk]
             assert [name for name, rows in self.stored().items() if rows and name != "Allowance"] == []
             self.new(4)
 

@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from chat.models import ChatSession, Document, Turn, words, wordsql
 from chat.models.wordsql import INDEXES, TURNS
-from chat.store import branches, documents, integrity, mending, search, sessions, snippets
+from chat.store import branches, documents, integrity, mending, search, snippets
 from chat.store.portable import storing
 from chat.store.portable.values import Conversation, Exchange
-from tests.store.building import compress, conversation, extend, fork, reread, turn
+from tests.store.building import compress, conversation, extend, fork, purged, reread, turn
 
 
 def said(session: ChatSession, number: int, prompt: str = "", reply: str = "") -> Turn:
@@ -103,7 +103,7 @@ def test_of_an_erased_conversation_no_word_is_left_in_any_table_of_the_index(ses
     said(session, 3, "a zeppelin", "zeppelins")
     attached(session, 3, "a zeppelin")
     ChatSession.objects.filter(pk=session.pk).update(deleted_at=timezone.now())
-    assert sessions.purge(-1) == [session.pk]
+    assert purged(-1) == [session.pk]
     assert not words.forget()
     with connection.cursor() as cursor:
         tables = [name for name in connection.introspection.table_names(cursor) if name.startswith(TURNS.table)]

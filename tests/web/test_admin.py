@@ -184,6 +184,22 @@ def test_no_page_shows_a_word_of_a_user_or_writes_anything(
     assert session.archived_at is None
 
 
+def test_of_a_deleted_one_the_pages_say_whether_it_can_still_be_brought_back(
+    surgeon: Client, session: ChatSession
+) -> None:
+    def shown(address: str) -> str:
+        return surgeon.get(address).content.decode()
+
+    page, listed = f"/admin/chat/chatsession/{session.pk}/change/", "/admin/chat/chatsession/?standing=deleted"
+    ChatSession.objects.update(deleted_at=timezone.now())
+    assert "Deleted by its owner on" in shown(page)
+    assert "deleted, can be undone</td>" in shown(listed)
+    ChatSession.objects.update(deleted_at=ChatSession.GOING)
+    assert "It was deleted and is being removed" in shown(page)
+    assert page not in shown(listed)
+    assert "being removed</td>" in shown("/admin/chat/chatsession/")
+
+
 LISTS = [one for one in site._registry if one._meta.app_label in ("chat", "monitoring") and one is not Switches]
 
 

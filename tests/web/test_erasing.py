@@ -23,11 +23,12 @@ from chat.models import (
     SignIn,
     Thought,
 )
-from chat.store import sessions, sharing
+from chat.store import erasing, purging, sessions, sharing
 from chat.surgery import auditing, operating
 from monitoring import recording
 from monitoring.models import ModelCall
 from tests.conftest import PASSWORD
+from tests.store.building import conversation, purged
 from tests.web.conftest import SUMMARY, add_turn
 
 CANARY = "quetzalcoatlus"
@@ -130,6 +131,35 @@ def test_the_command_does_the_same_and_monitoring_keeps_its_numbers(victim, caps
     assert ModelCall.objects.get(session=session, user=user).output == 7
     with pytest.raises(CommandError, match="no user named"):
         call_command("erase_user", victim.username)
+
+
+def test_a_long_conversation_is_erased_in_steps_and_all_of_it_before_the_account(victim, monkeypatch):
+    conversation(victim, 30, words=CANARY)
+    steps, left = [], []
+    remove, finish = purging.remove, erasing.finish
+
+    def step(session_id):
+        steps.append(remove(session_id, step_s=0.0))
+        return steps[-1]
+
+    def last(user_id):
+        left.extend(ChatSession.objects.filter(owner=user_id))
+        finish(user_id)
+
+    monkeypatch.setattr(purging, "remove", step)
+    monkeypatch.setattr(purging, "TURNS", 10)
+    monkeypatch.setattr(erasing, "finish", last)
+    call_command("erase_user", victim.username)
+    assert (steps, left) == ([False, False, False, True], [])
+    assert places() == []
+
+
+def test_words_that_the_sweep_removes_are_overwritten_too_where_an_erasure_meets_it(victim):
+    session = conversation(victim, 30, words=CANARY * 20)
+    ChatSession.objects.filter(pk=session.pk).update(deleted_at="2026-01-01T00:00Z")
+    assert purged(600) == [session.pk]
+    call_command("erase_user", victim.username)
+    assert places() == []
 
 
 def test_the_audit_keeps_what_was_done_by_numbers_and_a_pseudonym(victim, olga, client):

@@ -9,9 +9,9 @@ from django.test import Client
 from django.utils import timezone
 
 from chat.models import ChatSession, Turn
-from chat.store import search, sessions
+from chat.store import search
 from chat.web import listing, transcript
-from tests.store.building import extend
+from tests.store.building import extend, purged
 from tests.web.conftest import add_turn
 
 HTMX = {"HTTP_HX_REQUEST": "true"}
@@ -93,7 +93,7 @@ def test_what_is_deleted_comes_back_whole_while_it_is_there(page: Client, alice:
     assert page.get(path(session, "")).status_code == 200
     assert search.find(alice, "question").hits == 2
     ChatSession.objects.filter(pk=session.pk).update(deleted_at=timezone.now() - timedelta(hours=1))
-    assert sessions.purge(600) == [session.pk]
+    assert purged(600) == [session.pk]
     assert page.post(path(session, "restore/")).status_code == 404
 
 
