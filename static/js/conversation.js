@@ -247,6 +247,7 @@ export const converse = ({ main, form, scroll, post }) => {
       clearTimeout(offlineTimer);
       offlineTimer = 0;
       offline.hidden = true;
+      if (transcript.owed) transcript.refresh();
     },
     down: (reason) => {
       if (reason !== "lost") return end(reason);

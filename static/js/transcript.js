@@ -12,6 +12,8 @@ export class Transcript {
   // The newest turn, once it has left the page, and the one that runs, where it is not on the page.
   #left = null;
   #away = 0;
+  // Whether what stands around the turns could not be fetched when it should have been.
+  owed = false;
 
   // came(): turns are there that were not, older or newer ones.
   constructor(main, scroll, came) {
@@ -169,7 +171,11 @@ export class Transcript {
     const article = this.article(turn);
     if (!article) return;
     // Each turn is the source of its own request: htmx lets requests of one source wait for, or replace, each other.
-    await htmx.ajax("GET", `${this.base}${turn}/`, { source: article, target: article, swap: "merge" });
+    try {
+      await htmx.ajax("GET", `${this.base}${turn}/`, { source: article, target: article, swap: "merge" });
+    } catch {
+      // Not reached: it is waited for as before, and what answers the next hello says once more how it ended.
+    }
   }
 
   // The path from number `first` on is another one, or, without a number, nobody knows what is missing here.
@@ -188,9 +194,15 @@ export class Transcript {
     await this.refresh();
   }
 
-  // What is said around the turns may have changed without any new turn: a compaction in the background.
-  refresh() {
-    return htmx.ajax("GET", `${this.base}around/`, { source: this.root, target: this.root, swap: "none" });
+  // What is said around the turns may have changed without any new turn: a compaction in the background. Nobody tells it
+  // twice: what could not be fetched stays owed until the server is back.
+  async refresh() {
+    this.owed = false;
+    try {
+      await htmx.ajax("GET", `${this.base}around/`, { source: this.root, target: this.root, swap: "none" });
+    } catch {
+      this.owed = true;
+    }
   }
 
   // Turns below `from` are not seen word for word any more, save for pinned ones and those that came back `again`.

@@ -295,6 +295,11 @@ def refreshed(page: Page) -> None:
     }""")
 
 
+def titled(page: Page, title: str) -> None:
+    """Wait until a conversation has its better title: nothing comes to the page any more that nobody here asked for."""
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)
+
+
 def settled(page: Page) -> None:
     """Wait until the last turn has ended and stands as it is stored."""
     expect(page.locator('article[aria-busy="true"]')).to_have_count(0, timeout=30_000)

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.axe import everywhere
-from tests.browser.conftest import LONGER, ask, copied, last_reply, ready, refreshed, send, settled, sign_in
+from tests.browser.conftest import LONGER, ask, copied, last_reply, ready, refreshed, send, settled, sign_in, titled
 
 pytestmark = pytest.mark.browser
 
@@ -261,6 +261,7 @@ class TestNothingIsLost:
         ask(page, "My order number is A-7731.")
         box = page.get_by_role("textbox", name="Message")
         box.fill("Written while nobody answers")
+        titled(page, "My order number is A-7731")
         assert site.stop() == 0
         expect(page.get_by_text("Not connected.")).to_be_visible(timeout=15_000)
         page.get_by_role("button", name="Try now").click()

@@ -1,8 +1,11 @@
 """The websockets of a page, as a test holds them in its hands."""
 
 import re
+import time
 
 from tests.browser.conftest import ready
+
+COMES_WITHIN_S = 15
 
 
 class Wires:
@@ -46,6 +49,11 @@ class Wires:
     def close(self, code):
         self._routes[-1].close(code=code)
 
+    @property
+    def client_id(self):
+        """The id of the message that the page sent last: a ping or an acknowledgement may have followed it."""
+        return [re.search(r'"client_id":"([^"]+)"', text)[1] for text in self.sent if '"type":"send"' in text][-1]
+
 
 def wired(visit, path="/", **options):
     """A new conversation behind wires."""
@@ -53,5 +61,14 @@ def wired(visit, path="/", **options):
     wires = Wires(page)
     page.reload()
     ready(page)
-    page.wait_for_function("() => document.getElementById('offline').hidden")
+    # Until then what the page says goes by post, past the wires.
+    arrives(page, lambda: any('"type":"welcome"' in text for text in wires.came))
     return page, wires
+
+
+def arrives(page, there):
+    """Wait until `there()` is true of what went over the wires."""
+    deadline = time.monotonic() + COMES_WITHIN_S
+    while not there():
+        assert time.monotonic() < deadline, "it never came"
+        page.wait_for_timeout(50)
