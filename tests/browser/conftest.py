@@ -24,8 +24,11 @@ CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 USER, PASSWORD = "alice", "correct horse battery staple"
 STARTS_WITHIN_S = 60
+LISTENS_WITHIN_S = 15
 # Takes the stand-in four seconds: long enough to do something meanwhile.
 LONGER = "Write 450 words about water hardness, with a table and code."
+# Long enough for all that is done meanwhile on a slow machine; it is stopped.
+ENDLESS = "Write 3000 words about water hardness, with a table and code."
 TOKENS_PER_DAY = 1_000_000_000
 # A machine that does something else for some seconds is no fault of a page; how fast it is, the benches say.
 expect.set_options(timeout=15_000)
@@ -199,6 +202,7 @@ class Visitor:
     faults: list[str] = field(default_factory=list)
     contexts: list[BrowserContext] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
+    welcomed: list[Page] = field(default_factory=list)
 
     def __call__(self, path: str = "/", *, anonymous: bool = False, **options: Any) -> Page:
         return self.tab(self.context(anonymous=anonymous, **options), path)
@@ -221,6 +225,7 @@ class Visitor:
         page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
         # Who begins to listen for choosers in the moment before one opens may be too late for it.
         page.on("filechooser", lambda _: None)
+        page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: self._frame(page, frame)))
         page.goto(self.site.url + path)
         ready(page)
         return page
@@ -232,6 +237,17 @@ class Visitor:
         headers = {"X-CSRFToken": token, "Accept": "application/json"}
         made = context.request.post(self.site.url + "/new/", headers=headers)
         return self.tab(context, made.json()["url"])
+
+    def heard(self, page: Page) -> None:
+        """Wait until the server has welcomed the page: what happens before that is told to nobody."""
+        deadline = time.monotonic() + LISTENS_WITHIN_S
+        while page not in self.welcomed:
+            assert time.monotonic() < deadline, "the socket was not welcomed"
+            page.wait_for_timeout(50)
+
+    def _frame(self, page: Page, frame: str | bytes) -> None:
+        if isinstance(frame, str) and '"type":"welcome"' in frame:
+            self.welcomed.append(page)
 
     def _console(self, line: Any) -> None:
         if line.type == "error" and not any(word in line.text for word in NETWORK):

@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import settled
+from tests.browser.conftest import ENDLESS, settled
+from tests.browser.wires import wired
 
 pytestmark = pytest.mark.browser
 
@@ -17,10 +18,11 @@ def test_all_of_it_by_keyboard(visit, demo):
     page.keyboard.press("Enter")
     box = page.get_by_role("textbox", name="Message")
     expect(box).to_be_focused()
-    page.keyboard.type("Write a longer text about water hardness,")
+    said, more = ENDLESS.split(", ")
+    page.keyboard.type(f"{said},")
     page.keyboard.press("Shift+Enter")
-    page.keyboard.type("with a table and code.")
-    expect(box).to_have_value("Write a longer text about water hardness,\nwith a table and code.")
+    page.keyboard.type(more)
+    expect(box).to_have_value(f"{said},\n{more}")
     page.keyboard.press("Enter")
     expect(page.locator('article[aria-busy="true"] .blocks > *').first).to_be_visible()
     page.keyboard.press("Escape")
@@ -89,7 +91,7 @@ HEARS = """() => {
 
 
 def test_a_screen_reader_hears_a_reply_once_when_it_is_whole(visit):
-    page = visit.new_chat()
+    page, wires = wired(visit)
     page.evaluate(HEARS)
     tree = page.context.new_cdp_session(page)
 
@@ -103,11 +105,17 @@ def test_a_screen_reader_hears_a_reply_once_when_it_is_whole(visit):
         ]
         return {one["name"]: one["value"].get("value") for one in found["properties"]}
 
+    # Not before all of this has been looked at is the page told that the reply has ended.
+    ends = []
+    wires.mute = lambda text: '"type":"done"' in text and not ends.append(text)
     page.get_by_role("textbox", name="Message").fill("Write 400 words about water hardness, with a table.")
     page.get_by_role("button", name="Send").click()
     expect(page.locator('article[aria-busy="true"] .blocks > *').first).to_be_visible()
     assert told("article", "Turn 1")["busy"] == 1
     assert "live" not in told("log", "Conversation")
+    wires.mute = lambda text: False
+    for text in ends:
+        wires.say(text)
     settled(page)
     assert "busy" not in told("article", "Turn 1")
     page.wait_for_function("() => heard.length")

@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Download, Locator, Page, expect
 
-from tests.browser.conftest import Site, Visitor, last_reply, ready, settled
+from tests.browser.conftest import ENDLESS, Site, Visitor, last_reply, ready, settled
 
 pytestmark = pytest.mark.browser
 
 STEPS = 250
 """So many presses of Tab lead past everything that these pages hold."""
 BACK = "Shift+Tab"
-# Long enough for all that is done meanwhile on a slow machine; it is stopped.
-ENDLESS = "Write 3000 words about water hardness, with a table and code."
 # A page that was touched by anything but keys says so.
 NO_POINTER = """for (const type of ["pointermove", "pointerdown", "touchstart", "wheel"]) {
   addEventListener(type, () => console.error(`no key: ${type}`), { capture: true, passive: true });

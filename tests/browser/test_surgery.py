@@ -101,6 +101,7 @@ def test_the_full_sessions_are_compacted_watched_and_one_is_taken_back(visit: An
 def test_an_open_page_follows_what_staff_do_to_its_conversation(visit: Any, site: Site) -> None:
     session, summary = site.python(OPEN).split()[-2:]
     page: Page = visit(f"/c/{session}/")
+    visit.heard(page)
     token = next(cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "csrftoken")
 
     def operate(name: str, **given: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.axe import problems
-from tests.browser.conftest import LONGER, ask, last_reply, ready, send, settled
+from tests.browser.conftest import ENDLESS, LONGER, ask, last_reply, ready, send, settled
 
 pytestmark = pytest.mark.browser
 
@@ -169,14 +169,15 @@ class TestTheQueue:
         page.reload(wait_until="commit")
         expect(page.get_by_role("article")).to_have_count(3, timeout=20_000)
         for tab in (page, other):
+            # All three first: between two of them nothing runs either.
+            expect(tab.get_by_role("article")).to_have_count(3)
             settled(tab)
             expect(queue(tab)).to_have_count(0)
-            expect(tab.get_by_role("article")).to_have_count(3)
             assert prompts(tab)[1:] == ["First.", OTHER]
 
     def test_it_is_sent_now_or_taken_back_and_a_stopped_reply_keeps_its_text(self, visit):
         page = visit.new_chat()
-        send(page, LONGER)
+        send(page, ENDLESS)
         expect(page.locator('article[aria-busy="true"] .blocks > *').first).to_be_visible()
         box = page.get_by_role("textbox", name="Message")
         for text in ("Not so soon.", "My order number is A-7731."):
