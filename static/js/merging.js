@@ -54,10 +54,13 @@ export const merge = (article, stored) => {
   put(article, stored, kept);
 };
 
-// What is said after turns that left the page while this was on its way has no place here any more.
-const AFTER = /id="(after-\d+)" hx-swap-oob="true"/g;
+// What is said after turns that left the page while this was on its way has no place here any more; and the row of this
+// conversation may stand on a page of the list that has not come yet, or in no list at all.
+const PLACED = /id="((?:after|row)-[\da-f-]+)"([^<>]*) hx-swap-oob="true"/g;
 const placed = (text) =>
-  text.replace(AFTER, (whole, id) => (document.getElementById(id) ? whole : `id="${id}" hx-swap-oob="none:#announcer"`));
+  text.replace(PLACED, (whole, id, rest) =>
+    document.getElementById(id) ? whole : `id="${id}"${rest} hx-swap-oob="none:#announcer"`,
+  );
 
 // As a way of swapping for htmx, `merge`: requests, parts out of band and what it does afterwards stay its own.
 export const merging = () =>

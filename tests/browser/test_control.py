@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.axe import problems
-from tests.browser.conftest import ask, last_reply, ready, settled
+from tests.browser.conftest import ask, last_reply, ready, refreshed, settled
 
 pytestmark = pytest.mark.browser
 
@@ -215,6 +215,11 @@ def test_the_focus_outlives_the_part_that_it_was_on(visit):
         button.focus()
         renewed(page)
         expect(button).to_be_focused()
+    row = page.locator("#list li").filter(has=page.locator("[aria-current=page]"))
+    for part in (row.get_by_role("link"), row.get_by_role("button")):
+        part.focus()
+        refreshed(page)
+        expect(part).to_be_focused()
     # A dialog and a menu lead back to the button that stands there now.
     turn.get_by_role("button", name="What the model sees").press("Enter")
     dialog = page.get_by_role("dialog", name="What the model sees")

@@ -6,7 +6,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import ask, last_reply, ready, send, settled
+from tests.browser.conftest import ask, last_reply, ready, refreshed, send, settled
 
 pytestmark = pytest.mark.browser
 
@@ -134,6 +134,15 @@ def test_what_is_said_after_turns_that_left_meanwhile_is_passed_over(visit, demo
       return told;
     }""")
     expect(page.get_by_role("note")).to_have_count(0)
+
+
+def test_the_row_of_a_conversation_that_the_list_does_not_show_is_passed_over(visit, demo):
+    page = visit(demo)
+    row = page.locator("#list li").filter(has=page.locator("[aria-current=page]"))
+    expect(row).to_have_count(1)
+    row.evaluate("(row) => row.remove()")
+    refreshed(page)
+    expect(row).to_have_count(0)
 
 
 def test_on_a_tall_screen_short_turns_do_not_drive_each_other_out(visit, long_one):
