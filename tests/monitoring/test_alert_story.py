@@ -51,7 +51,7 @@ def test_a_session_over_eighty_percent_is_told_acknowledged_and_resolved_once(vi
     page.clock.run_for(POLL_MS)
     row = page.get_by_role("row", name="Session over 80")
     fired = page.get_by_role("region", name="What fired").get_by_role("row", name="session-over-80")
-    expect(fired).to_contain_text("1 session over, fullest 83", timeout=8_000)  # without a reload
+    expect(fired).to_contain_text("1 session over, fullest 83", timeout=15_000)  # without a reload
     expect(row.first).to_be_visible()
     expect(page.get_by_role("link", name="Alerts 1 open")).to_be_visible()
     assert problems(page) == []

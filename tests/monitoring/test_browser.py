@@ -54,7 +54,7 @@ def test_a_new_call_appears_without_a_reload_or_a_jump(visit, tell):
     page.evaluate("window.shifts = []")
     tell(2, at=START + timedelta(minutes=8))
     page.clock.run_for(POLL_MS)
-    expect(page.locator(".stats dd").first).to_have_text("2 replies", timeout=9_000)
+    expect(page.locator(".stats dd").first).to_have_text("2 replies", timeout=15_000)
     expect(page.locator("#chart-details tbody tr")).to_have_count(2)
     expect(page.locator("#chart-details table")).to_be_visible()
     expect(page.locator("#canvas")).to_be_focused()
@@ -68,10 +68,10 @@ def test_a_page_that_gets_no_answer_says_that_it_is_not_live(visit, tell):
     page = visit(cut_off=True, by_hand=True)
     page.route("**/*stamp=*", lambda route: route.abort())
     page.clock.run_for(POLL_MS)
-    expect(page.locator("#live")).to_have_text("Not live: no answer from the server", timeout=9_000)
+    expect(page.locator("#live")).to_have_text("Not live: no answer from the server", timeout=15_000)
     page.unroute("**/*stamp=*")
     page.clock.run_for(POLL_MS)
-    expect(page.locator("#live")).to_have_text("Live", timeout=9_000)
+    expect(page.locator("#live")).to_have_text("Live", timeout=15_000)
 
 
 def test_the_chart_is_redrawn_for_a_phone_with_text_of_the_same_size(visit, tell):

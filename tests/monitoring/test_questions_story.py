@@ -108,6 +108,6 @@ def test_the_charts_are_painted_read_by_keyboard_and_follow_what_happens(visit):
     link.focus()
     # Whoever comes back to the tab needs not wait for the next round.
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    expect(page.locator("#soon")).to_contain_text("f01100, at 86", timeout=9_000)
+    expect(page.locator("#soon")).to_contain_text("f01100, at 86", timeout=15_000)
     assert page.evaluate("window.kept")
     expect(link).to_be_focused()

@@ -109,7 +109,7 @@ async def test_who_left_hears_no_more_and_the_sender_is_told(redis_server: redis
     await until(lambda: ear.frames)
     assert own.unheard_on == []
     b.leave("t:1")
-    await asyncio.sleep(0.05)
+    await until(lambda: "t:1" not in redis_server.command("PUBSUB", "CHANNELS"))
     a.send("t:1", ["two"])
     await until(lambda: own.unheard_on)
     assert own.unheard_on == ["t:1"]
