@@ -19,6 +19,12 @@ OURS = """(one) => one.id !== "heading-order" ? one : {...one, nodes: one.nodes.
 """Which headings a model begins with is not ours to say; it is no rule of WCAG either."""
 WIDTHS = (1920, 768, 320)
 """Pixels: a large screen, where the list has just become a drawer, and the narrowest phone, where one stays."""
+WIDER = """(wider) => {
+  const sheet = new CSSStyleSheet();
+  if (wider) sheet.replaceSync("*, *::before, *::after { letter-spacing: .04em !important }");
+  document.adoptedStyleSheets = [sheet];
+}"""
+"""Letters somewhat wider than here: everybody has other fonts."""
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 """Resolves once the page has heard of its new size, and answered: a `resize` comes with the next frame."""
 
@@ -50,6 +56,10 @@ def everywhere(page: Page, within: str = "") -> list[str]:
         page.evaluate(DRAWN)
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             found.append(f"sticks out of {width} pixels")
+    page.evaluate(WIDER, True)
+    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        found.append(f"sticks out of {WIDTHS[-1]} pixels in wider letters")
+    page.evaluate(WIDER, False)
     found += [f"phone: {one}" for one in problems(page, NARROW, within)]
     page.set_viewport_size(size)
     return found
