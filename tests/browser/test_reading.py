@@ -82,6 +82,8 @@ def test_the_page_never_holds_more_turns_than_it_needs_and_the_place_stays(visit
     expect(page.get_by_text(f"Question {TURNS}?", exact=True)).to_be_in_viewport()
     assert "A-7731" in ask(page, "My order number is A-7731. What is my order number?")
     assert page.evaluate("stayed")
+    # Too full for that message, it is compressed: while it is written or, where that takes too long, a while after.
+    expect(page.get_by_role("note").filter(has_text="were compressed for length").first).to_be_attached(timeout=30_000)
     # Three pixels up are none; four are, also one at a time; near the end it is followed again.
     jump = page.get_by_role("button", name="Jump to the newest")
     for pixels, followed in ((-3, True), (-1, False), (-200, False), (100, False), (95, True)):
