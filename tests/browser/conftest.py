@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 USER, PASSWORD = "alice", "correct horse battery staple"
-STARTS_WITHIN_S = 60
+STARTS_WITHIN_S = ENDS_WITHIN_S = 60
 LISTENS_WITHIN_S = 15
 # Takes the stand-in four seconds: long enough to do something meanwhile.
 LONGER = "Write 450 words about water hardness, with a table and code."
@@ -89,7 +89,7 @@ class Site:
         """End it as Ctrl-C does; returns its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(15)
+        return self.process.wait(ENDS_WITHIN_S)
 
     def run(self, *arguments: str) -> str:
         """A management command of this site; its output."""

@@ -162,7 +162,7 @@ def test_the_list_follows_what_runs_elsewhere_and_titles_come_by_themselves(visi
     other.get_by_role("button", name="New chat").click()
     other.wait_for_function("(before) => !location.href.endsWith(before)", arg=garden)
     ready(other)
-    send(other, "Please help me to plan a very long walk along the coast. Write 450 words.")
+    send(other, "Please help me to plan a very long walk along the coast. Write 700 words.")
     # Nobody sees its end there. Who comes back to the first tab sees it running, and then that there is something new.
     expect(other.locator('article[aria-busy="true"]')).to_have_count(1)
     other.close()
@@ -170,7 +170,7 @@ def test_the_list_follows_what_runs_elsewhere_and_titles_come_by_themselves(visi
     nav = page.get_by_role("navigation", name="Conversations")
     expect(nav.get_by_role("img", name="Reply running")).to_be_visible()
     dot = nav.get_by_role("img", name="New reply")
-    expect(dot).to_be_visible(timeout=20_000)
+    expect(dot).to_be_visible(timeout=30_000)
     expect(nav.get_by_role("img", name="Reply running")).to_have_count(0)
     better = nav.get_by_role("link", name="Help me to plan a very")
     expect(better).to_be_visible(timeout=15_000)

@@ -24,6 +24,18 @@ pytestmark = pytest.mark.browser
 
 COMPRESSED = "Earlier parts of this conversation were compressed for length"
 LEFT_OUT = "are not in the model’s view"
+# Resolves once the wheel has come to its end: what it set off may take some frames.
+RESTS = """() => new Promise((done) => {
+  const box = document.getElementById("scroll");
+  let [top, still] = [-1, 0];
+  const look = () => {
+    still = box.scrollTop === top ? still + 1 : 0;
+    top = box.scrollTop;
+    if (still > 10) done();
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
 # So short a reply may be over before anybody has looked.
 STOPPABLE = """() => {
   const stop = document.getElementById("stop");
@@ -363,6 +375,7 @@ class TestWhileReading:
         page.mouse.move(600, 200)
         page.mouse.wheel(0, -400)
         expect(page.get_by_role("button", name="Jump to the newest")).to_be_visible()
+        page.evaluate(RESTS)
         first = page.locator("article").first
         before = first.bounding_box()["y"]
         settled(page)
