@@ -138,6 +138,7 @@ class TestTheMenu:
 
         tool(page, 1, "More").click()
         menu = page.get_by_role("dialog", name="More")
+        expect(menu).to_be_visible()
         assert problems(page) == []
         page.keyboard.press("Escape")
         expect(menu).to_be_hidden()
