@@ -69,6 +69,7 @@ class RedisBus:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
         self._up = False
         self._counts = dict.fromkeys(("sent", "received", "dropped", "malformed", "connected"), 0)
 
@@ -117,6 +118,7 @@ class RedisBus:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TIMEOUT_S):
                 await self._idle.wait()
+        self._stopping = True
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -135,6 +137,9 @@ class RedisBus:
                 if self._up or wait == FIRST_WAIT_S:
                     log.warning("bus_down", error=_name(error))
             self._state(False)
+            if self._stopping:
+                # A connection that breaks in the moment in which it is cancelled tells of the former only.
+                return
             if self._counts["connected"] > connected:
                 wait = FIRST_WAIT_S
             # Jitter: after a restart of Redis not all processes come back in one instant.

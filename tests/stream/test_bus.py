@@ -144,6 +144,21 @@ async def test_a_redis_that_says_nothing_is_taken_for_dead(own_redis: redis.Serv
     assert ear.states == [True, False, True]
 
 
+async def test_it_ends_although_a_connection_breaks_in_that_moment(
+    redis_server: redis.Server, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(self: RedisBus, listener: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionError from None
+
+    monkeypatch.setattr(RedisBus, "_listen", breaks)
+    bus, _ = await join(redis_server.url())
+    ends = asyncio.create_task(bus.stop())
+    await until(ends.done)
+
+
 async def test_flushing_redis_costs_nothing(own_redis: redis.Server, join: Join) -> None:
     a, own = await join(own_redis.url())
     b, ear = await join(own_redis.url())
