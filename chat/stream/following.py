@@ -146,8 +146,8 @@ class Following:
         elif kind == "status":
             turn, phase, since_ms = fields
             status = Status(turn=turn, phase=phase, since_ms=since_ms)
-            self._waits(session, status)
-            self._hub.tell(session, status)
+            if self._waits(session, status):
+                self._hub.tell(session, status)
         elif kind == "notice":
             word, first, last = fields
             self._ledger.first_time(session, word, first, last)
@@ -177,11 +177,10 @@ class Following:
             live.due = now()
         self._reading.soon()
 
-    def _waits(self, session: UUID, status: Status) -> None:
-        """A status promises an end; that a new turn is queued is told."""
+    def _waits(self, session: UUID, status: Status) -> bool:
+        """A status promises an end. Whether it is news: that a new turn is queued the rows may have told before."""
         self._ledger.expect(session, status.turn)
-        if status.phase == "queued":
-            self._ledger.first_time("queued", status.turn, 0)
+        return status.phase != "queued" or self._ledger.first_time("queued", status.turn, 0)
 
     def _for_workers(self, frame: list[Any]) -> None:
         if frame[0] == "want":

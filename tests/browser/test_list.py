@@ -162,7 +162,7 @@ def test_the_list_follows_what_runs_elsewhere_and_titles_come_by_themselves(visi
     other.get_by_role("button", name="New chat").click()
     other.wait_for_function("(before) => !location.href.endsWith(before)", arg=garden)
     ready(other)
-    send(other, "Please help me to plan a very long walk along the coast. Write 700 words.")
+    send(other, "Please help me to plan a very long walk along the coast. Write 450 words.")
     # Nobody sees its end there. Who comes back to the first tab sees it running, and then that there is something new.
     expect(other.locator('article[aria-busy="true"]')).to_have_count(1)
     other.close()

@@ -187,6 +187,21 @@ async def test_a_turn_opened_elsewhere_shows_as_queued(two: tuple[Process, Proce
     assert [(frame.turn, frame.phase) for frame in page.of(Status)] == [(1, "queued")]
 
 
+@pytest.mark.parametrize("kind", ["wires", "redis"], indirect=True)
+async def test_a_turn_that_the_rows_showed_as_queued_is_not_told_again(
+    two: tuple[Process, Process], table: Table
+) -> None:
+    writes, watches = two
+    page = Page(watches)
+    table.turns[1] = Turn(1, SESSION, 1)
+    await until(lambda: page.of(Status), "the status")
+    await until(lambda: table.asked["news"] >= 3, "more looks")
+    writes.hub.status(SESSION, 1, "queued")
+    writes.hub.notice(SESSION, kind="title", first=1, last=1)
+    await until(lambda: page.of(Notice), "what was said after it")
+    assert [(frame.turn, frame.phase) for frame in page.of(Status)] == [(1, "queued")]
+
+
 async def test_a_later_attempt_elsewhere_starts_again_from_nothing(two: tuple[Process, Process], table: Table) -> None:
     writes, watches = two
     page = Page(watches)
