@@ -62,8 +62,10 @@ const placed = (text) =>
     document.getElementById(id) ? whole : `id="${id}"${rest} hx-swap-oob="none:#announcer"`,
   );
 
-// As a way of swapping for htmx, `merge`: requests, parts out of band and what it does afterwards stay its own.
-export const merging = () =>
+// As a way of swapping for htmx, `merge`: requests, parts out of band and what it does afterwards stay its own. For the
+// whole page: what asks may be a row of the list, or a dialog.
+export const merging = () => {
+  document.body.setAttribute("hx-ext", "merge");
   htmx.defineExtension("merge", {
     transformResponse: placed,
     isInlineSwap: (style) => style === "merge",
@@ -74,3 +76,4 @@ export const merging = () =>
       return [target];
     },
   });
+};
