@@ -77,13 +77,15 @@ class Outbound:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome(Outbound):
     """The answer to hello. `head` is the number of the newest turn, `turn` its id and `before` that of the turn before
-    it (0 without one); `live` the one that runs, {turn, epoch, end}, where `end` is what is stored of it."""
+    it (0 without one); `live` the one that runs, {turn, epoch, end}, where `end` is what is stored of it; `around` a
+    mark of what stands around the turns (title, notices, gauge), another one whenever that has changed."""
 
     type: ClassVar[str] = "welcome"
     head: int
     turn: int = 0
     before: int = 0
     live: Mapping[str, Any] | None = None
+    around: str | None = None
     heartbeat_s: int = HEARTBEAT_S
     limits: Mapping[str, int]
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
 from django.db import connection
 
@@ -20,7 +21,7 @@ _LIVE = ", ".join(f"'{status}'" for status in Turn.LIVE)
 # The length only where it is told: it costs reading the whole text.
 _PLACE = f"""
 SELECT s.turns_active, s.head_id, h.parent_id, h.epoch, h.status,
-       CASE WHEN h.status IN ({_LIVE}) THEN LENGTH(h.reply) ELSE 0 END
+       CASE WHEN h.status IN ({_LIVE}) THEN LENGTH(h.reply) ELSE 0 END, s.context_version, s.title
 FROM {_SESSIONS} s LEFT JOIN {Turn._meta.db_table} h ON h.id = s.head_id WHERE {_MINE}"""
 _SEEN = {
     "postgresql": f"""
@@ -40,11 +41,12 @@ class Place:
     """Where a conversation stands. `head`: number of its newest turn, `turn` its id, `before` that of the one before
     it (0: there is none).
 
-    `live`: {turn, epoch, end} when that turn has not ended. `known`: the turn that was asked about is one of this
-    conversation. `rest`: that turn, when it has ended.
+    `around`: the `mark` of what stands around the turns. `live`: {turn, epoch, end} when that turn has not ended.
+    `known`: the turn that was asked about is one of this conversation. `rest`: that turn, when it has ended.
     """
 
     head: int
+    around: str
     turn: int = 0
     before: int = 0
     live: dict[str, Any] | None = None
@@ -58,13 +60,19 @@ def place(owner_id: int, session_id: UUID, asked: int | None = None) -> Place | 
     found = statements.rows(_PLACE, [_key(session_id), owner_id])
     if not found:
         return None
-    head, turn, before, epoch, status, end = found[0]
+    head, turn, before, epoch, status, end, version, title = found[0]
+    around = mark(version, title)
     turn, before, status = turn or 0, before or 0, status or ""
     live = {"turn": turn, "epoch": epoch, "end": end} if status in Turn.LIVE else None
     if asked is None or (live and asked == turn):
-        return Place(head, turn, before, live, status)
+        return Place(head, around, turn, before, live, status)
     known, rest = _rest(session_id, asked)
-    return Place(head, turn, before, live, status, known, rest)
+    return Place(head, around, turn, before, live, status, known, rest)
+
+
+def mark(version: int, title: str) -> str:
+    """What changes whenever something around the turns does: a page that shows another one missed a notice."""
+    return f"{version}.{crc32(title.encode()):08x}"
 
 
 def is_mine(owner_id: int, session_id: UUID) -> bool:

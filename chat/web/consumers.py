@@ -223,7 +223,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
             same = place.rest is None or place.rest.done is None or place.rest.done.status != Turn.Status.FAILED
             if same and frame.epoch is not None and frame.end is not None:
                 watcher.resume(frame.turn, frame.epoch, frame.end, blocks=frame.blocks, block_end=frame.block_end)
-        await self._say(Welcome(head=place.head, turn=place.turn, before=place.before, live=place.live, limits=LIMITS))
+        welcome = Welcome(
+            head=place.head, turn=place.turn, before=place.before, live=place.live, around=place.around, limits=LIMITS
+        )
+        await self._say(welcome)
         if place.live and not watcher.holds(place.live["turn"]):
             hub.expect(self.session_id, place.live["turn"])
             phase = "queued" if place.status == Turn.Status.QUEUED else "waiting"

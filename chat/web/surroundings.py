@@ -12,7 +12,7 @@ from django_htmx.http import trigger_client_event
 from chat.models import ChatSession
 from chat.store import facts
 from chat.store.standing import Standing
-from chat.web import chips, gauge, listing, measuring, notices, transcript
+from chat.web import attaching, chips, gauge, listing, measuring, notices, transcript
 
 MOST = 500
 """Turns of one page that are looked at; a page holds some 70 (static/js/stretch.js)."""
@@ -31,6 +31,7 @@ def page(session: ChatSession) -> dict[str, Any]:
     """Those parts that a page shows from the start."""
     remembered = facts.count(session.pk, gauge.MOST_REMEMBERED + 1)
     return {
+        "around_mark": attaching.mark(session.context_version, session.title),
         "gauge": gauge.of_session(session, remembered),
         "asked": measuring.asked(session),
         "remembered": gauge.known(remembered),

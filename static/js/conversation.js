@@ -163,6 +163,11 @@ export const converse = ({ main, form, scroll, post }) => {
     socket.hello();
   };
 
+  // A notice reaches who listens: one of the time before this socket, or between two, shows in the mark of the welcome.
+  const missed = ({ around }) => {
+    if (around && around !== document.getElementById("title").dataset.around) transcript.refresh();
+  };
+
   const frames = {
     welcome: (frame) => {
       if (frame.turn && frame.turn !== transcript.newest) {
@@ -171,6 +176,7 @@ export const converse = ({ main, form, scroll, post }) => {
         // Answered already: told of the turn, the server says how it ended.
         if (!frame.live) socket.hello();
       }
+      missed(frame);
       composer.again();
       composer.busy(Boolean(frame.live ?? transcript.running));
     },
@@ -211,6 +217,7 @@ export const converse = ({ main, form, scroll, post }) => {
   const apart = {
     welcome: (frame) => {
       transcript.head = frame.head;
+      missed(frame);
       composer.again();
       runs(frame.live?.turn ?? 0);
     },

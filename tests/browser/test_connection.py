@@ -326,6 +326,27 @@ class TestTheWire:
             wires.close(1011)
         cut(visit)
 
+    def test_what_was_noted_while_nobody_listened_shows_after_the_next_welcome_and_nothing_is_asked_for_else(
+        self, visit, site
+    ):
+        page, wires = wired(visit)
+        asked = []
+        page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/around/") else None)
+
+        def welcomes():
+            return sum('"type":"welcome"' in text for text in wires.came)
+
+        before = welcomes()
+        wires.close(1011)
+        arrives(page, lambda: welcomes() > before)
+        page.wait_for_timeout(500)
+        assert asked == []
+        own = f"ChatSession.objects.filter(pk='{page.url.rstrip('/').rsplit('/', 1)[1]}')"
+        site.python(f"from chat.models import ChatSession\n{own}.update(title='A better title')")
+        wires.close(1011)
+        titled(page, "A better title")
+        assert len(asked) == 1
+
     def test_a_reply_whose_end_could_not_be_fetched_ends_once_the_server_is_back(self, visit):
         page, wires = wired(visit)
         page.route(re.compile(r"/turns/\d+/$"), lambda route: route.abort())

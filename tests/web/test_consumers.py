@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 import uuid
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ from asgiref.sync import sync_to_async
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser
+from django.db.models import F
 
 from chat import service
 from chat.models import ChatSession, Turn
@@ -164,6 +166,32 @@ class TestWhoGetsIn:
         socket = Socket(alice, session.pk)
         await socket.connect()
         assert await socket.closed_with() == Close.RESTART
+
+
+class TestTheMarkOfTheWelcome:
+    async def test_it_is_that_of_the_page_and_another_one_after_a_notice_or_a_title(
+        self, provider, session, alice, async_client
+    ):
+        await sync_to_async(async_client.force_login)(alice)
+
+        async def marks():
+            page = (await async_client.get(f"/c/{session.pk}/")).content.decode()
+            around = (await async_client.get(f"/c/{session.pk}/turns/around/")).content.decode()
+            async with connected(alice, session.pk) as socket:
+                told = socket.welcome["around"]
+            assert [re.search(r'<h1 id="title"[^>]* data-around="([^"]*)"', one)[1] for one in (page, around)] == [
+                told
+            ] * 2
+            return told
+
+        rows = ChatSession.objects.filter(pk=session.pk)
+        seen = [await marks()]
+        await rows.aupdate(title="Another title")
+        seen.append(await marks())
+        await rows.aupdate(context_version=F("context_version") + 1)
+        seen.append(await marks())
+        assert len(set(seen)) == 3
+        assert await marks() == seen[-1]
 
 
 class TestAReply:
