@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 USER, PASSWORD = "alice", "correct horse battery staple"
 STARTS_WITHIN_S = ENDS_WITHIN_S = 60
-LISTENS_WITHIN_S = 15
+COMES_WITHIN_S = 15
 # Takes the stand-in four seconds: long enough to do something meanwhile.
 LONGER = "Write 450 words about water hardness, with a table and code."
 # Long enough for all that is done meanwhile on a slow machine; it is stopped.
@@ -240,10 +240,7 @@ class Visitor:
 
     def heard(self, page: Page) -> None:
         """Wait until the server has welcomed the page: what happens before that is told to nobody."""
-        deadline = time.monotonic() + LISTENS_WITHIN_S
-        while page not in self.welcomed:
-            assert time.monotonic() < deadline, "the socket was not welcomed"
-            page.wait_for_timeout(50)
+        arrives(page, lambda: page in self.welcomed)
 
     def _frame(self, page: Page, frame: str | bytes) -> None:
         if isinstance(frame, str) and '"type":"welcome"' in frame:
@@ -309,6 +306,14 @@ def refreshed(page: Page) -> None:
       const address = document.getElementById("main").dataset.turns + "around/";
       return htmx.ajax("GET", address, { source: "#transcript", target: "#transcript", swap: "none" });
     }""")
+
+
+def arrives(page: Page, there: Callable[[], bool]) -> None:
+    """Wait until `there()` is true of what went over a page's sockets."""
+    deadline = time.monotonic() + COMES_WITHIN_S
+    while not there():
+        assert time.monotonic() < deadline, "it never came"
+        page.wait_for_timeout(50)
 
 
 def titled(page: Page, title: str) -> None:

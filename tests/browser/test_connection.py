@@ -8,8 +8,8 @@ import uuid
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import LONGER, ask, last_reply, ready, send, settled, titled
-from tests.browser.wires import arrives, wired
+from tests.browser.conftest import LONGER, arrives, ask, last_reply, ready, send, settled, titled
+from tests.browser.wires import wired
 from tests.faults.harness import measured
 
 pytestmark = pytest.mark.browser

@@ -1,11 +1,8 @@
 """The websockets of a page, as a test holds them in its hands."""
 
 import re
-import time
 
-from tests.browser.conftest import ready
-
-COMES_WITHIN_S = 15
+from tests.browser.conftest import arrives, ready
 
 
 class Wires:
@@ -64,11 +61,3 @@ def wired(visit, path="/", **options):
     # Until then what the page says goes by post, past the wires.
     arrives(page, lambda: any('"type":"welcome"' in text for text in wires.came))
     return page, wires
-
-
-def arrives(page, there):
-    """Wait until `there()` is true of what went over the wires."""
-    deadline = time.monotonic() + COMES_WITHIN_S
-    while not there():
-        assert time.monotonic() < deadline, "it never came"
-        page.wait_for_timeout(50)

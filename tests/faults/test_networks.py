@@ -17,7 +17,8 @@ pytestmark = pytest.mark.timeout(240)
 
 PAGE_SILENT_S = 45.0
 SERVER_SILENT_S = 60.0
-"""After so many seconds without a frame each side takes the other one for dead (chat/stream/protocol.py)."""
+"""After so many seconds without a frame, at the latest, each side takes the other one for dead (stream/protocol.py);
+the server that carries the sockets pings by itself, and may know sooner."""
 
 SILENT_S = 20.0
 """For so long the database says nothing: longer than a lease."""
